@@ -1,0 +1,178 @@
+"""What the cache's rooms stand on: keys, time-outs, and how plans are run."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from datetime import datetime, timedelta
+from numbers import Real
+from typing import Any, ClassVar, TypeVar
+
+from django.core.cache.backends.base import (
+    DEFAULT_TIMEOUT,
+    BaseCache,
+    memcache_key_warnings,
+)
+from django.core.cache.backends.base import default_key_func as django_key
+
+from redpony import events
+from redpony.alias import Alias
+from redpony.cache import policy
+from redpony.conf import AliasConfig, read_alias
+from redpony.errors import Tampered, Unavailable, Unreadable
+from redpony.keys import is_portable
+from redpony.plan import Plan, Raised, TwoColoured
+
+R = TypeVar("R")
+
+DEFAULT: Any = DEFAULT_TIMEOUT
+"""The alias' own `TIMEOUT`."""
+
+GONE = 0
+"""What `milliseconds` returns for a time-out that is over already."""
+
+_FURTHEST = 2**53
+
+_aliases: dict[AliasConfig, Alias] = {}
+
+
+def alias_for(config: AliasConfig) -> Alias:
+    """Return the process' alias for a configuration."""
+    found = _aliases.get(config)
+    if found is None:
+        found = _aliases.setdefault(config, Alias(config))
+    return found
+
+
+class Room(TwoColoured, BaseCache):
+    """The base of the cache's rooms. Cheap to make: Django makes many."""
+
+    _alias: Alias
+    _custom_keys: ClassVar[bool] = False
+
+    def __init__(self, location: Any, params: dict[str, Any]) -> None:
+        config = read_alias(None, location, params)
+        super().__init__(_for_django(params))
+        self._alias = alias_for(config)
+        self._codec = self._alias.codec
+        self._drive = self._alias.drive
+        self._head = f"{self.key_prefix}:{self.version}:"
+        self._plain = not self._custom_keys and self.key_func is django_key
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._custom_keys = (
+            cls.make_key is not BaseCache.make_key
+            or cls.validate_key is not BaseCache.validate_key
+            or cls.make_and_validate_key is not BaseCache.make_and_validate_key
+        )
+
+    # Running plans
+
+    def _run(self, plan: Plan[R]) -> R:
+        if events.listening:
+            plan = self._alias.observed(plan)
+        try:
+            result = self._drive(plan)
+        except Unavailable as error:
+            return self._fallback(plan.__name__, error)  # type: ignore[no-any-return]
+        if type(result) is Raised:
+            raise result.error
+        return result  # type: ignore[no-any-return]
+
+    async def _arun(self, plan: Plan[R]) -> R:
+        if events.listening:
+            plan = self._alias.observed(plan)
+        try:
+            result = await self._alias.adrive(plan)
+        except Unavailable as error:
+            return self._fallback(plan.__name__, error)  # type: ignore[no-any-return]
+        if type(result) is Raised:
+            raise result.error
+        return result  # type: ignore[no-any-return]
+
+    def _fallback(self, plan: str, error: Unavailable) -> Any:
+        """Return what the policy says of an operation without a server."""
+        name = plan.lstrip("_")
+        answer = policy.ANSWERS.get(name, policy.RAISES)
+        if answer is policy.RAISES:
+            raise error
+        return self._alias.degraded(name, error, policy.fresh(answer))
+
+    # Keys
+
+    def _key(self, key: Any, version: int | None = None) -> str:
+        """Return the server's key, after Django's warnings about the user's."""
+        if self._plain:
+            if version is None:
+                full = f"{self._head}{key}"
+            else:
+                full = f"{self.key_prefix}:{version}:{key}"
+            if not is_portable(full):
+                for warning in memcache_key_warnings(full):
+                    warnings.warn(warning, policy.CacheKeyWarning, stacklevel=4)
+            return full
+        return self.make_and_validate_key(key, version=version)
+
+    def _full_keys(self, keys: Any, version: int | None) -> list[str]:
+        make = self._key
+        return [make(key, version) for key in keys]
+
+    # Time-outs
+
+    def _milliseconds(self, timeout: Any) -> int | None:
+        """Return a time-out in ms: None for never, 0 for one that is over."""
+        if timeout is DEFAULT:
+            timeout = self.default_timeout
+        return milliseconds(timeout)
+
+    # Values
+
+    def _decoded(self, key: Any, data: bytes, default: Any) -> Any:
+        """Return a stored value, or `default` for one that must not be used."""
+        try:
+            return self._codec.decode(str(key), data)
+        except (Tampered, Unreadable) as error:
+            self._alias.refused(error)
+            return default
+
+
+def milliseconds(timeout: Any, name: str = "timeout") -> int | None:
+    """Return seconds as whole milliseconds; None for None, 0 for what is over.
+
+    Raises TypeError for what is no number of seconds.
+    """
+    if timeout is None:
+        return None
+    if isinstance(timeout, timedelta):
+        timeout = timeout.total_seconds()
+    elif isinstance(timeout, bool) or not isinstance(timeout, Real):
+        raise TypeError(
+            f"{name} must be a number of seconds, a timedelta, or None for no "
+            f"expiry; not {type(timeout).__name__}"
+        )
+    if not math.isfinite(timeout):
+        raise ValueError(f"{name} must be finite; use None for no expiry")
+    # Half a microsecond forgives what binary floats do to 0.29 * 1000.
+    found = int(float(timeout) * 1000 + 0.0005)
+    if found > _FURTHEST:
+        raise ValueError(f"{name} of {timeout} s lies too far ahead; use None")
+    return max(found, GONE)
+
+
+def moment(when: Any, unit: int, name: str = "when") -> int:
+    """Return a point in time as whole seconds (unit 1) or milliseconds (1000)."""
+    if isinstance(when, datetime):
+        return int(when.timestamp() * unit)
+    if isinstance(when, bool) or not isinstance(when, Real):
+        raise TypeError(
+            f"{name} must be a datetime or a number since the epoch, "
+            f"not {type(when).__name__}"
+        )
+    return int(when)  # type: ignore[call-overload, no-any-return]
+
+
+def _for_django(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters that BaseCache reads, in forms that it accepts."""
+    known = ("TIMEOUT", "timeout", "KEY_PREFIX", "VERSION", "KEY_FUNCTION")
+    return {name: params[name] for name in known if name in params}

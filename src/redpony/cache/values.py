@@ -1,0 +1,293 @@
+"""Values: get and set, one or many, in one round trip each.
+
+A write reports whether it happened, as django-redis does and Django allows.
+`get_many`, `set_many` and `delete_many` are one flight whatever the count; a
+huge one is cut into commands of `CHUNK` keys, which still leave together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from redpony.cache.room import DEFAULT, GONE, Room
+from redpony.commands import (
+    EXISTS,
+    GET,
+    MGET,
+    PERSIST,
+    PEXPIRE,
+    SET,
+    UNLINK,
+    Argument,
+    Command,
+    Lane,
+)
+from redpony.errors import RedponyError, Tampered, Unavailable, Unreadable
+from redpony.plan import Batch, Invoke, Plan, Raised, both
+
+CHUNK = 5_000
+BULKY = 256 * 1024
+_MISSING = object()
+
+
+class Values(Room):
+    """Django's cache methods for single and many values."""
+
+    def _get(self, key: Any, default: Any = None, version: int | None = None) -> Plan[Any]:
+        """Return the value stored under a key, or `default`.
+
+        One round trip. A value that is tampered with or unreadable is a miss.
+        """
+        try:
+            data = yield Command(GET, (self._key(key, version),))
+        except Unavailable as error:
+            return self._alias.degraded("get", error, default)
+        if data is None:
+            return default
+        try:
+            return self._codec.decode(str(key), data)
+        except (Tampered, Unreadable) as error:
+            self._alias.refused(error)
+            return default
+
+    get, aget = both(_get)
+
+    def _set(
+        self,
+        key: Any,
+        value: Any,
+        timeout: float | None = DEFAULT,
+        version: int | None = None,
+        nx: bool = False,
+        xx: bool = False,
+    ) -> Plan[bool]:
+        """Store a value; return whether it was stored.
+
+        `timeout` is seconds, exact to the millisecond; None keeps it for ever, 0
+        or less deletes the key. With `nx` only a missing key is set, with `xx`
+        only an existing one. One round trip, atomic. Raises `NotSerializable` or
+        `TooLarge` and leaves the old value in place.
+        """
+        full = self._key(key, version)
+        ms = self._milliseconds(timeout)
+        if ms == GONE:
+            if nx:
+                return not (yield EXISTS(full))
+            return bool((yield UNLINK(full)))
+        data = self._codec.encode(str(key), value)
+        reply = yield _set(full, data, ms, nx=nx, xx=xx)
+        return reply is not None
+
+    set, aset = both(_set)
+
+    def _add(
+        self,
+        key: Any,
+        value: Any,
+        timeout: float | None = DEFAULT,
+        version: int | None = None,
+    ) -> Plan[bool]:
+        """Store a value if the key is missing; return whether it was stored.
+
+        One round trip, atomic.
+        """
+        return (yield from self._set(key, value, timeout, version, nx=True))
+
+    add, aadd = both(_add)
+
+    def _delete(
+        self, key: Any, version: int | None = None, prefix: str | None = None
+    ) -> Plan[bool]:
+        """Delete a key; return whether it was there. One round trip."""
+        if prefix is None:
+            full = self._key(key, version)
+        else:
+            full = self.key_func(key, prefix, self._version(version))
+        return bool((yield UNLINK(full)))
+
+    delete, adelete = both(_delete)
+
+    def _touch(
+        self, key: Any, timeout: float | None = DEFAULT, version: int | None = None
+    ) -> Plan[bool]:
+        """Give a key a new time-out; return whether the key is there.
+
+        None takes its expiry away, 0 or less deletes it. One round trip.
+        """
+        full = self._key(key, version)
+        ms = self._milliseconds(timeout)
+        if ms is None:
+            replies = yield Batch([EXISTS(full), PERSIST(full)])
+            return bool(replies.check()[0])
+        if ms == GONE:
+            return bool((yield UNLINK(full)))
+        return bool((yield PEXPIRE(full, b"%d" % ms)))
+
+    touch, atouch = both(_touch)
+
+    def _has_key(self, key: Any, version: int | None = None) -> Plan[bool]:
+        """Return whether a key is there. One round trip."""
+        return bool((yield EXISTS(self._key(key, version))))
+
+    has_key, ahas_key = both(_has_key)
+
+    def _get_many(
+        self, keys: Iterable[Any], version: int | None = None
+    ) -> Plan[dict[Any, Any]]:
+        """Return a dict of the keys that are there, with their values.
+
+        One round trip, whatever the count.
+        """
+        wanted = list(dict.fromkeys(keys))
+        if not wanted:
+            return {}
+        full = tuple(self._full_keys(wanted, version))
+        try:
+            if len(full) <= CHUNK:
+                found = yield Command(MGET, full)
+            else:
+                replies = yield Batch(
+                    [MGET.of(part, lane=Lane.BULK) for part in _chunks(full)]
+                )
+                found = [data for reply in replies.check() for data in reply]
+        except Unavailable as error:
+            return self._alias.degraded("get_many", error, {})
+        values: dict[Any, Any] = {}
+        decode = self._codec.decode
+        for key, data in zip(wanted, found, strict=True):
+            if data is not None:
+                try:
+                    values[key] = decode(str(key), data)
+                except (Tampered, Unreadable) as error:
+                    self._alias.refused(error)
+        return values
+
+    get_many, aget_many = both(_get_many)
+
+    def _set_many(
+        self,
+        data: dict[Any, Any],
+        timeout: float | None = DEFAULT,
+        version: int | None = None,
+    ) -> Plan[list[Any]]:
+        """Store many values; return the keys that could not be stored.
+
+        One round trip, whatever the count; each key by itself is atomic. A value
+        that cannot be serialized raises before anything is sent.
+        """
+        if not data:
+            return []
+        ms = self._milliseconds(timeout)
+        if ms == GONE:
+            yield from self._delete_many(data, version)
+            return []
+        encode = self._codec.encode
+        make = self._key
+        keys = list(data)
+        commands: list[Command] = []
+        size = 0
+        for key in keys:
+            stored = encode(str(key), data[key])
+            size += len(stored)
+            commands.append(_set(make(key, version), stored, ms))
+        if size > BULKY:
+            commands[0] = _set(*commands[0].args[:2], ms, lane=Lane.BULK)
+        replies = yield Batch(commands)
+        return self._failed(keys, replies)
+
+    def _failed(self, keys: list[Any], replies: Iterable[Any]) -> list[Any]:
+        """Return the keys whose write failed for want of a server; raise others."""
+        failed: list[Any] = []
+        for key, reply in zip(keys, replies, strict=True):
+            if isinstance(reply, Unavailable):
+                self._alias.degraded("set_many", reply, None)
+                failed.append(key)
+            elif isinstance(reply, RedponyError):
+                raise reply
+        return failed
+
+    set_many, aset_many = both(_set_many)
+
+    def _delete_many(
+        self, keys: Iterable[Any], version: int | None = None
+    ) -> Plan[int | None]:
+        """Delete many keys; return how many were there (None for no keys).
+
+        One round trip, whatever the count.
+        """
+        full = tuple(self._full_keys(keys, version))
+        if not full:
+            return None
+        if len(full) <= CHUNK:
+            return (yield Command(UNLINK, full))  # type: ignore[no-any-return]
+        replies = yield Batch([UNLINK.of(part) for part in _chunks(full)])
+        return sum(replies.check())
+
+    delete_many, adelete_many = both(_delete_many)
+
+    def _get_or_set(
+        self,
+        key: Any,
+        default: Any | Callable[[], Any],
+        timeout: float | None = DEFAULT,
+        version: int | None = None,
+    ) -> Plan[Any]:
+        """Return the stored value; if there is none, store and return `default`.
+
+        A callable is called, and in asyncio awaited, only on a miss. If somebody
+        else stored a value meanwhile, that one is returned. One round trip for a
+        hit, two for a miss.
+        """
+        value = yield from self._get(key, _MISSING, version)
+        if value is not _MISSING:
+            return value
+        if callable(default):
+            made = yield Invoke(default)
+            if type(made) is Raised:
+                return made
+            default = made.value
+        ms = self._milliseconds(timeout)
+        if ms == GONE:
+            return default
+        full = self._key(key, version)
+        data = self._codec.encode(str(key), default)
+        replies = yield Batch([_set(full, data, ms, nx=True), GET(full)])
+        try:
+            stored, found = replies.check()
+        except Unavailable as error:
+            return self._alias.degraded("get_or_set", error, default)
+        if stored is not None or found is None:
+            return default
+        return self._decoded(key, found, default)
+
+    get_or_set, aget_or_set = both(_get_or_set)
+
+    def _version(self, version: int | None) -> int:
+        return self.version if version is None else version
+
+
+def _set(
+    full: Argument,
+    data: Argument,
+    ms: int | None,
+    *,
+    nx: bool = False,
+    xx: bool = False,
+    lane: Lane | None = None,
+) -> Command:
+    args: tuple[Argument, ...] = (full, data)
+    if ms is not None:
+        args += (b"PX", b"%d" % ms)
+    if nx:
+        args += (b"NX",)
+    if xx:
+        args += (b"XX",)
+    if lane is None and len(data) > BULKY:
+        lane = Lane.BULK
+    return Command(SET, args, None, lane)
+
+
+def _chunks(keys: tuple[str, ...]) -> Iterable[tuple[str, ...]]:
+    for start in range(0, len(keys), CHUNK):
+        yield keys[start : start + CHUNK]

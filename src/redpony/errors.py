@@ -1,0 +1,154 @@
+"""Everything that can go wrong, under one root.
+
+Each class is also the class that callers catch today: redis-py's errors keep
+working in `except` clauses that were written before Redpony. A message says
+what happened, where (never with a secret in it) and what to do.
+
+`outcome` tells what became of a command that failed:
+
+* `"not_sent"`: no server can have run it; it is safe to send again.
+* `"refused"`: the server answered with an error; nothing was applied.
+* `"unknown"`: it was sent and no answer came; it may have been applied, or may
+  still be.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from redis import exceptions as redis_errors
+
+Outcome = Literal["not_sent", "refused", "unknown"]
+
+
+class RedponyError(Exception):
+    """The root of all errors that Redpony raises."""
+
+    outcome: Outcome | None = None
+
+
+class InvalidSetting(RedponyError, ValueError):
+    """A setting or argument is not usable as it stands.
+
+    Above floor 1 it is raised as `redpony.Misconfigured`, which is Django's
+    `ImproperlyConfigured` too and names the alias.
+    """
+
+
+class Unavailable(RedponyError, redis_errors.ConnectionError):
+    """The server could not be asked, or did not answer."""
+
+    outcome: Outcome
+
+    def __init__(self, message: str, *, outcome: Outcome = "not_sent") -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+class DeadlineExceeded(Unavailable, redis_errors.TimeoutError):
+    """No answer came within the deadline."""
+
+
+class Unreachable(Unavailable):
+    """No connection could be opened."""
+
+
+class PoolExhausted(DeadlineExceeded):
+    """All connections were busy until the deadline."""
+
+
+class CircuitOpen(Unavailable):
+    """The node failed repeatedly a moment ago and is left alone for a while."""
+
+
+class ProtocolError(Unavailable):
+    """The peer does not speak Redis' protocol as it should; the connection is gone."""
+
+
+class Tampered(RedponyError, ValueError):
+    """A sealed value does not carry the seal that its key and content demand."""
+
+    reason = "tampered"
+
+
+class Unreadable(RedponyError, ValueError):
+    """A stored value is in no accepted format, or its codec cannot decode it.
+
+    `reason` is "unknown key", "format", "too large" or "undecodable", as in
+    `events.Refused`.
+    """
+
+    def __init__(self, message: str, *, reason: str = "undecodable") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class TooLarge(RedponyError, ValueError):
+    """A value is larger than `MAX_VALUE_BYTES`."""
+
+
+class NotSerializable(RedponyError, TypeError):
+    """A value has no form in which it could be stored."""
+
+
+class ServerError(RedponyError, redis_errors.ResponseError):
+    """The server answered with an error; `code` is its first word."""
+
+    outcome: Outcome = "refused"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = message.partition(" ")[0]
+
+
+class WrongType(ServerError, TypeError):
+    """The key holds another type of value than the command works on."""
+
+
+class NotAnInteger(ServerError, TypeError):
+    """`incr` met a value that is not an integer of 64 bits."""
+
+
+class NoPermission(ServerError, redis_errors.NoPermissionError):
+    """The user that we connect as may not run this command or touch this key."""
+
+
+class OutOfMemory(ServerError, redis_errors.OutOfMemoryError):
+    """The server is at `maxmemory` and its policy lets nothing go."""
+
+
+class ReadOnly(ServerError, redis_errors.ReadOnlyError):
+    """The server is a replica and takes no writes."""
+
+
+class NoScript(ServerError, redis_errors.NoScriptError):
+    """The server does not know the script; drivers send its source instead."""
+
+
+class AuthenticationFailed(Unavailable, redis_errors.AuthenticationError):
+    """The server does not accept the credentials that are configured."""
+
+
+class Loading(Unavailable, redis_errors.BusyLoadingError):
+    """The server is reading its data set and takes no commands yet."""
+
+
+_BY_CODE: dict[str, type[ServerError]] = {
+    "WRONGTYPE": WrongType,
+    "NOPERM": NoPermission,
+    "OOM": OutOfMemory,
+    "READONLY": ReadOnly,
+    "NOSCRIPT": NoScript,
+}
+
+
+def from_reply(message: str) -> RedponyError:
+    """Return the error for the text of an error reply."""
+    code = message.partition(" ")[0]
+    if code == "LOADING":
+        return Loading(message, outcome="refused")
+    if code in ("NOAUTH", "WRONGPASS"):
+        return AuthenticationFailed(message, outcome="refused")
+    if "value is not an integer" in message or "would overflow" in message:
+        return NotAnInteger(message)
+    return _BY_CODE.get(code, ServerError)(message)

@@ -1,0 +1,145 @@
+"""The one seam through which logs, metrics and traces learn what happens.
+
+An event names the operation, the alias and the commands; never a key, never a
+value, never a secret. Handlers run inline, in the thread or task that emitted,
+so they see its context variables; one that raises is reported to the log once
+and never disturbs the operation.
+
+`Operation` events cost something to make, so drivers look at `listening` first:
+with no subscriber there is no event.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+logger = logging.getLogger("redpony")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened."""
+
+    alias: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Event):
+    """One public operation, from call to answer.
+
+    `seconds` is wall time; `round_trips` counts flights to a server;
+    `commands` are their names, in order; `error` is what the caller got.
+    """
+
+    name: str
+    commands: tuple[str, ...]
+    round_trips: int
+    seconds: float
+    node: str = ""
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Degraded(Event):
+    """An operation answered by the policy of `ON_ERROR` instead of the server."""
+
+    name: str
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Retried(Event):
+    """A command was sent again; `attempt` 2 is the first repetition."""
+
+    node: str
+    commands: tuple[str, ...]
+    attempt: int
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerChanged(Event):
+    """A node's breaker went to `state`: "closed", "open" or "half-open"."""
+
+    node: str
+    state: str
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Event):
+    """A stored value was not used: it counts as a miss.
+
+    `reason` is "tampered" (a known key's seal does not fit), "unknown key",
+    "format" (not among `READ_FORMATS`), "too large" or "undecodable".
+    """
+
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection(Event):
+    """A connection to a node was opened, closed or lost."""
+
+    node: str
+    change: str
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Server(Event):
+    """The embedded server was started, adopted or ended."""
+
+    change: str
+    detail: str = ""
+
+
+Handler = Callable[[Event], None]
+
+
+@dataclass(slots=True)
+class _Seam:
+    handlers: tuple[tuple[Handler, tuple[type[Event], ...]], ...] = ()
+    failed: set[int] = field(default_factory=set)
+
+
+_seam = _Seam()
+
+listening = False
+"""Whether anybody wants `Operation` events; read it as `events.listening`."""
+
+
+def subscribe(handler: Handler, *kinds: type[Event]) -> Callable[[], None]:
+    """Call `handler` for events of these kinds (all, if none is named).
+
+    Returns a function that ends the subscription.
+    """
+    entry = (handler, kinds or (Event,))
+    _seam.handlers = (*_seam.handlers, entry)
+    _update()
+
+    def unsubscribe() -> None:
+        _seam.handlers = tuple(each for each in _seam.handlers if each is not entry)
+        _update()
+
+    return unsubscribe
+
+
+def emit(event: Event) -> None:
+    """Tell every subscriber of this event's kind."""
+    for handler, kinds in _seam.handlers:
+        if isinstance(event, kinds):
+            try:
+                handler(event)
+            except Exception:  # a listener's fault is not the operation's
+                if id(handler) not in _seam.failed:
+                    _seam.failed.add(id(handler))
+                    logger.exception("An event handler failed: %r", handler)
+
+
+def _update() -> None:
+    global listening
+    listening = any(issubclass(Operation, kinds) for _, kinds in _seam.handlers)

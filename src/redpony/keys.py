@@ -1,0 +1,80 @@
+"""Keys: how a user's key becomes the server's, and globs that mean what they say.
+
+A cache entry is `prefix:version:key`, as Django writes it. The three parts are
+not escaped (other packages read the same keys), so a prefix that ends in
+`:1` can meet another's keys; `doctor` looks for that. Everything in Redis that
+is not a cache entry starts with `INTERNAL`, which no prefix may.
+"""
+
+from __future__ import annotations
+
+import re
+
+INTERNAL = "redpony{"
+"""What keys begin with that are ours and no cache entries."""
+
+LONGEST = 250
+"""Django's bound on the length of a portable key."""
+
+_odd = re.compile("[\x00-\x20\x7f]").search
+_special = re.compile(r"([\\*?\[\]^-])")
+
+
+def is_portable(key: str) -> bool:
+    """Whether every cache backend takes this key: Django warns where not."""
+    return len(key) <= LONGEST and _odd(key) is None
+
+
+def escape_glob(text: str) -> str:
+    """Return a pattern that matches this text and nothing else."""
+    return _special.sub(r"\\\1", text)
+
+
+def entry(prefix: str, version: object, key: object) -> str:
+    """Return the key of a cache entry: Django's default `KEY_FUNCTION`."""
+    return f"{prefix}:{version}:{key}"
+
+
+def original(full: str, prefix: str, version: object) -> str:
+    """Return the user's part of a cache entry's key."""
+    head = f"{prefix}:{version}:"
+    return full[len(head) :] if full.startswith(head) else full.split(":", 2)[-1]
+
+
+def is_entry(full: str, prefix: str, version: object) -> bool:
+    """Whether a key is an entry under this prefix, in any version.
+
+    A version is a number, or the alias' own.
+    """
+    head = f"{prefix}:"
+    if not full.startswith(head):
+        return False
+    found, colon, _ = full[len(head) :].partition(":")
+    return bool(colon) and (found == str(version) or found.lstrip("-").isdecimal())
+
+
+def glob(pattern: str) -> re.Pattern[str]:
+    """Return the regular expression for one of Redis' globs."""
+    parts: list[str] = []
+    position = 0
+    while position < len(pattern):
+        sign = pattern[position]
+        position += 1
+        if sign == "*":
+            parts.append(".*")
+        elif sign == "?":
+            parts.append(".")
+        elif sign == "\\" and position < len(pattern):
+            parts.append(re.escape(pattern[position]))
+            position += 1
+        elif sign == "[":
+            end = pattern.find("]", position + 1)
+            if end < 0:
+                parts.append(re.escape(sign))
+                continue
+            inside = pattern[position:end].replace("\\", "\\\\").replace("[", "\\[")
+            parts.append(f"[{inside}]")
+            position = end + 1
+        else:
+            parts.append(re.escape(sign))
+    return re.compile("".join(parts), re.DOTALL)

@@ -1,0 +1,265 @@
+"""The asyncio driver: performs a plan's effects on multiplexed connections.
+
+The same promises as the blocking driver, for tasks. Nothing blocks the loop:
+only looking up a host name and starting an embedded server use a thread, when a
+connection is opened. A task may be cancelled at any await; its reply is read
+and dropped, and the connection stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from redpony.commands import EXEC, MULTI, Command, Lane, Repeat
+from redpony.errors import (
+    AuthenticationFailed,
+    NoScript,
+    RedponyError,
+    Unavailable,
+)
+from redpony.plan import (
+    Batch,
+    Invoke,
+    Invoked,
+    Now,
+    Plan,
+    Raised,
+    Replies,
+    Returned,
+    Sleep,
+    Wait,
+    finish,
+)
+from redpony.wire import outcomes
+from redpony.wire.blocking import unfold_transaction
+from redpony.wire.breaker import Breaker
+from redpony.wire.config import LinkConfig
+from redpony.wire.credentials import Renewal
+from redpony.wire.loops import Loops
+from redpony.wire.multiplexer import Multiplexer
+from redpony.wire.replies import pack, pack_all
+
+R = TypeVar("R")
+_SAFE = Repeat.SAFE
+_SHARED = Lane.SHARED
+_running_loop = asyncio.get_running_loop
+
+
+class AsyncDriver:
+    """Runs plans on one server, from any number of event loops."""
+
+    def __init__(self, config: LinkConfig, breaker: Breaker, renewal: Renewal) -> None:
+        self.config = config
+        self.loops = Loops(config, renewal, breaker.failed)
+        self._breaker = breaker
+        self._deadline = config.deadline
+        self._label = config.label
+        self._by_loop = self.loops.by_loop
+
+    async def run(self, plan: Plan[R]) -> R:
+        """Return a plan's result, or raise what the user's code raised."""
+        return finish(await self.drive(plan))  # type: ignore[no-any-return]
+
+    async def drive(self, plan: Plan[R]) -> R | Raised:
+        """Perform a plan's effects; a user's exception comes back as `Raised`."""
+        try:
+            effect = next(plan)
+            while True:
+                try:
+                    if type(effect) is Command:
+                        reply = await self.ask(effect)
+                    else:
+                        reply = await self._perform(effect)
+                except RedponyError as error:
+                    effect = plan.throw(error)
+                else:
+                    effect = plan.send(reply)
+        except StopIteration as stop:
+            result: R | Raised = stop.value
+            return result
+
+    async def ask(self, command: Command) -> Any:
+        """Return the reply to one command, or raise."""
+        lane = command._lane or command.kind.lane  # noqa: SLF001
+        if lane is Lane.BLOCKING:
+            if command.timeout is None:
+                raise TypeError(
+                    f"{command.name} blocks: yield it as Wait(command, timeout)"
+                )
+            return await self._wait(Wait(command, command.timeout))
+        payload = pack(command.words())
+        safe = command.kind.repeat is _SAFE
+        lasts = command.timeout or self._deadline
+        reply = await self._flight(payload, (command,), lasts, safe, lane)
+        if isinstance(reply, RedponyError):
+            if type(reply) is NoScript and command.script is not None:
+                payload = pack(command.words(source=True))
+                reply = await self._flight(payload, (command,), lasts, safe, lane)
+                if not isinstance(reply, RedponyError):
+                    return reply
+            raise reply
+        return reply
+
+    async def ask_all(self, batch: Batch) -> Replies:
+        """Return the replies of a batch, in one flight."""
+        commands = batch.commands
+        if not commands:
+            return Replies([])
+        lasts = commands[0].timeout or self._deadline
+        lane = commands[0].lane
+        safe = outcomes.all_safe(commands)
+        if batch.atomic:
+            inner = b"".join([pack(each.words(source=True)) for each in commands])
+            payload = pack(MULTI.parts) + inner + pack(EXEC.parts)
+            flight = [MULTI(), *commands, EXEC()]
+            items = await self._flight(payload, flight, lasts, safe, lane)
+            return Replies(unfold_transaction(commands, items))
+        payload = pack_all(list(commands))
+        items = await self._flight(payload, commands, lasts, safe, lane)
+        if len(commands) == 1:
+            items = [items]
+        missing = [
+            index
+            for index, item in enumerate(items)
+            if type(item) is NoScript and commands[index].script is not None
+        ]
+        if missing:
+            again = [commands[index] for index in missing]
+            payload = b"".join([pack(each.words(source=True)) for each in again])
+            found = await self._flight(payload, again, lasts, False, lane)
+            if len(again) == 1:
+                found = [found]
+            for index, item in zip(missing, found, strict=True):
+                items[index] = item
+        return Replies(items)
+
+    async def _flight(
+        self,
+        payload: bytes,
+        commands: Sequence[Command],
+        lasts: float,
+        safe: bool,
+        lane: Lane,
+    ) -> Any:
+        """Send bytes and await the reply (a list for several), with one retry."""
+        breaker = self._breaker
+        if not breaker.blocked and lane is _SHARED:
+            state = self._by_loop.get(_running_loop())
+            if state is not None:
+                connection = state.shared
+                if (
+                    connection is not None
+                    and not connection.full
+                    and (safe or not connection.is_stale())
+                ):
+                    try:
+                        reply = await connection.submit(payload, commands, lasts)
+                    except Unavailable as error:
+                        if not outcomes.may_repeat(error, safe=safe):
+                            raise
+                        outcomes.tell_retry(self._label, commands, 2, error)
+                    else:
+                        if breaker.failures:
+                            breaker.succeeded()
+                        return reply
+        return await self._slow_flight(payload, commands, lasts, safe, lane)
+
+    async def _slow_flight(
+        self,
+        payload: bytes,
+        commands: Sequence[Command],
+        lasts: float,
+        safe: bool,
+        lane: Lane,
+    ) -> Any:
+        breaker = self._breaker
+        if breaker.blocked:
+            breaker.admit()
+        expires = time.monotonic() + lasts
+        attempt = 1
+        while True:
+            connection, opened = await self._connection(lane)
+            if opened:
+                expires = max(expires, time.monotonic() + lasts)
+            if connection.full:
+                await connection.room(_running_loop().time() + lasts)
+            if not safe and connection.is_stale():
+                connection.close()
+                continue
+            try:
+                left = max(expires - time.monotonic(), 0.001)
+                reply = await connection.submit(payload, commands, left)
+            except Unavailable as error:
+                if (
+                    attempt > self.config.retries
+                    or not outcomes.may_repeat(error, safe=safe)
+                    or time.monotonic() >= expires
+                ):
+                    raise
+                attempt += 1
+                outcomes.tell_retry(self._label, commands, attempt, error)
+                continue
+            if breaker.failures or breaker.blocked:
+                breaker.succeeded()
+            return reply
+
+    async def _connection(self, lane: Lane) -> tuple[Multiplexer, bool]:
+        state = await self.loops.current()
+        current = state.bulk if lane is Lane.BULK else state.shared
+        if current is not None and current.usable:
+            return current, False
+        return await state.connection(lane), True
+
+    async def _perform(self, effect: Any) -> Any:
+        if type(effect) is Batch:
+            return await self.ask_all(effect)
+        if type(effect) is Invoke:
+            return await ainvoke(effect.callable)
+        if type(effect) is Sleep:
+            await asyncio.sleep(effect.seconds)
+            return None
+        if type(effect) is Now:
+            return time.time()
+        if type(effect) is Wait:
+            return await self._wait(effect)
+        raise TypeError(f"A plan yielded {effect!r}, which is no effect")
+
+    async def _wait(self, effect: Wait) -> Any:
+        """Run a blocking command on a connection of its own."""
+        command = effect.command
+        breaker = self._breaker
+        if breaker.blocked:
+            breaker.admit()
+        state = await self.loops.current()
+        connection = await state.take_blocking()
+        lasts = 31_536_000.0 if effect.timeout is None else effect.timeout
+        try:
+            reply = await connection.submit(
+                pack(command.words()), (command,), lasts + self._deadline
+            )
+        except BaseException:
+            # The server may still be holding it: of no use to the next one.
+            connection.close()
+            raise
+        state.give_back_blocking(connection)
+        if isinstance(reply, RedponyError):
+            raise reply
+        return reply
+
+
+async def ainvoke(callable: Callable[[], Any]) -> Invoked:
+    """Call the user's code, await what it returns, and say what came of it."""
+    try:
+        value = callable()
+        if inspect.isawaitable(value):
+            value = await value
+    except Exception as error:  # handed to the caller, outside the plan
+        return Raised(error)
+    return Returned(value)
+
+
+__all__ = ["AsyncDriver", "AuthenticationFailed", "ainvoke"]

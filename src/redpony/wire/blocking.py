@@ -1,0 +1,335 @@
+"""The blocking driver: performs a plan's effects on pooled connections.
+
+One command costs one system call out and one in. `run` drives a plan; `ask` and
+`ask_all` perform one flight. Time: `DEADLINE` from call to answer, the wait for
+a connection and repetitions included; `CONNECT_TIMEOUT` replaces it for the one
+operation that has to open a connection. The user's code (`Invoke`) runs between
+flights, holds no connection, and its time is its own.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from redpony import events
+from redpony.commands import EXEC, MULTI, Command, Lane, Repeat
+from redpony.errors import (
+    AuthenticationFailed,
+    NoScript,
+    PoolExhausted,
+    ProtocolError,
+    RedponyError,
+    Unavailable,
+)
+from redpony.plan import (
+    Batch,
+    Invoke,
+    Invoked,
+    Now,
+    Plan,
+    Raised,
+    Replies,
+    Returned,
+    Sleep,
+    Wait,
+    finish,
+)
+from redpony.wire import outcomes
+from redpony.wire.breaker import Breaker
+from redpony.wire.config import LinkConfig
+from redpony.wire.credentials import Renewal
+from redpony.wire.pool import Connection, Pool, reauthenticate
+from redpony.wire.replies import misfit, pack, pack_all
+
+R = TypeVar("R")
+monotonic = time.monotonic
+_SAFE = Repeat.SAFE
+
+
+class BlockingDriver:
+    """Runs plans on one server, blocking the calling thread."""
+
+    def __init__(self, config: LinkConfig, breaker: Breaker, renewal: Renewal) -> None:
+        self.config = config
+        self.pool = Pool(config)
+        self._breaker = breaker
+        self._renewal = renewal
+        self._deadline = config.deadline
+        self._label = config.label
+
+    def run(self, plan: Plan[R]) -> R:
+        """Return a plan's result, or raise what the user's code raised."""
+        return finish(self.drive(plan))  # type: ignore[no-any-return]
+
+    def drive(self, plan: Plan[R]) -> R | Raised:
+        """Perform a plan's effects; a user's exception comes back as `Raised`."""
+        try:
+            effect = next(plan)
+            while True:
+                try:
+                    if type(effect) is Command:
+                        reply = self.ask(effect)
+                    else:
+                        reply = self._perform(effect)
+                except RedponyError as error:
+                    effect = plan.throw(error)
+                else:
+                    effect = plan.send(reply)
+        except StopIteration as stop:
+            result: R | Raised = stop.value
+            return result
+
+    def ask(self, command: Command) -> Any:
+        """Return the reply to one command, or raise."""
+        if command._lane is not None or command.kind.lane is not Lane.SHARED:  # noqa: SLF001
+            return self._ask_on_lane(command)
+        payload = pack(command.words())
+        repeatable = command.kind.repeat is _SAFE
+        expires = monotonic() + (command.timeout or self._deadline)
+        reply = self._flight(payload, (command,), 1, expires, repeatable)[0]
+        if isinstance(reply, RedponyError):
+            if type(reply) is NoScript and command.script is not None:
+                payload = pack(command.words(source=True))
+                reply = self._flight(payload, (command,), 1, expires, repeatable)[0]
+                if not isinstance(reply, RedponyError):
+                    return reply
+            raise reply
+        return reply
+
+    def ask_all(self, batch: Batch) -> Replies:
+        """Return the replies of a batch, in one flight."""
+        commands = batch.commands
+        if not commands:
+            return Replies([])
+        expires = monotonic() + (commands[0].timeout or self._deadline)
+        if batch.atomic:
+            return self._ask_atomic(commands, expires)
+        payload = pack_all(list(commands))
+        safe = outcomes.all_safe(commands)
+        items = self._flight(payload, commands, len(commands), expires, safe, True)
+        missing = [
+            index
+            for index, item in enumerate(items)
+            if type(item) is NoScript and commands[index].script is not None
+        ]
+        if missing:
+            again = [commands[index] for index in missing]
+            payload = b"".join([pack(each.words(source=True)) for each in again])
+            found = self._flight(payload, again, len(again), expires, False, True)
+            for index, item in zip(missing, found, strict=True):
+                items[index] = item
+        return Replies(items)
+
+    def _ask_atomic(self, commands: Sequence[Command], expires: float) -> Replies:
+        inner = b"".join([pack(each.words(source=True)) for each in commands])
+        payload = pack(MULTI.parts) + inner + pack(EXEC.parts)
+        flight = [MULTI(), *commands, EXEC()]
+        safe = outcomes.all_safe(commands)
+        items = self._flight(payload, flight, len(flight), expires, safe, True)
+        return Replies(unfold_transaction(commands, items))
+
+    def _flight(
+        self,
+        payload: bytes,
+        commands: Sequence[Command],
+        count: int,
+        expires: float,
+        safe: bool,
+        batch: bool = False,
+    ) -> list[Any]:
+        """Send bytes and read `count` replies, once more where that is allowed.
+
+        A batch keeps what was answered before its connection broke: the rest
+        carries the error. A single command's failure is raised.
+        """
+        breaker = self._breaker
+        if breaker.blocked:
+            breaker.admit()
+        attempt = 1
+        while True:
+            try:
+                items = self._try(payload, commands, count, expires, safe, batch)
+            except Unavailable as error:
+                if (
+                    attempt > self.config.retries
+                    or not outcomes.may_repeat(error, safe=safe)
+                    or monotonic() >= expires
+                ):
+                    raise
+                attempt += 1
+                outcomes.tell_retry(self._label, commands, attempt, error)
+                continue
+            if breaker.failures or breaker.blocked:
+                breaker.succeeded()
+            return items
+
+    def _try(
+        self,
+        payload: bytes,
+        commands: Sequence[Command],
+        count: int,
+        expires: float,
+        safe: bool,
+        batch: bool,
+    ) -> list[Any]:
+        pool = self.pool
+        try:
+            connection = pool.idle.pop() if safe else None
+        except IndexError:
+            connection = None
+        if connection is None:
+            connection, expires = self._take(expires, safe)
+        items: list[Any] = []
+        sent = False
+        try:
+            if connection.auth_epoch != self._renewal.epoch:
+                reauthenticate(
+                    connection, self._renewal.words, self._renewal.epoch, expires
+                )
+            connection.send(payload, expires)
+            sent = True
+            read = connection.read
+            if count == 1:
+                items.append(read(expires))
+            else:
+                for _ in range(count):
+                    items.append(read(expires))
+            wrong = self._first_misfit(commands, items, connection)
+            if wrong is not None:
+                raise wrong
+        except BaseException as error:
+            pool.drop(connection, error)
+            failure = self._explain(error, sent, len(items))
+            if failure is None:
+                raise
+            if not isinstance(failure, ProtocolError) and batch and items:
+                # What was answered stands; the rest has its own outcome.
+                items.extend([failure] * (count - len(items)))
+                return items
+            if failure is error:
+                raise
+            raise failure from error
+        pool.idle.append(connection)
+        if pool.waiting:
+            pool.wake()
+        return items
+
+    def _take(self, expires: float, safe: bool) -> tuple[Connection, float]:
+        """Return a connection and the time its operation has: see DEADLINE."""
+        started = monotonic()
+        try:
+            connection, fresh = self.pool.take(expires, check=not safe)
+        except (PoolExhausted, AuthenticationFailed):
+            raise
+        except Unavailable as error:
+            self._breaker.failed(error)
+            raise
+        if fresh:
+            connection.auth_epoch = self._renewal.epoch
+            expires = max(expires, started + self.config.connect_timeout)
+        return connection, expires
+
+    def _first_misfit(
+        self, commands: Sequence[Command], items: list[Any], connection: Connection
+    ) -> ProtocolError | None:
+        for command, item in zip(commands, items, strict=True):
+            kinds = command.kind.reply
+            if kinds and type(item) not in kinds:
+                wrong = misfit(command, item)
+                if wrong is not None:
+                    return wrong
+        if connection.has_more():
+            return ProtocolError(
+                f"{self._label} sent more than was asked for; the connection was "
+                "out of step and has been closed",
+                outcome="unknown",
+            )
+        return None
+
+    def _explain(
+        self, error: BaseException, sent: bool, answered: int
+    ) -> RedponyError | None:
+        """Return what a failed flight means; None for what is not ours."""
+        failure: Unavailable
+        if isinstance(error, TimeoutError):
+            failure = outcomes.overdue(self._label, self._deadline, sent=sent)
+        elif isinstance(error, (OSError, EOFError)):
+            failure = outcomes.lost(self._label, error, sent=sent or answered > 0)
+        elif isinstance(error, Unavailable):
+            failure = error
+        else:
+            return None
+        self._breaker.failed(failure)
+        return failure
+
+    def _perform(self, effect: Any) -> Any:
+        if type(effect) is Batch:
+            return self.ask_all(effect)
+        if type(effect) is Invoke:
+            return invoke(effect.callable)
+        if type(effect) is Sleep:
+            time.sleep(effect.seconds)
+            return None
+        if type(effect) is Now:
+            return time.time()
+        if type(effect) is Wait:
+            return self._wait(effect)
+        raise TypeError(f"A plan yielded {effect!r}, which is no effect")
+
+    def _ask_on_lane(self, command: Command) -> Any:
+        if command.lane is Lane.BLOCKING and command.timeout is None:
+            raise TypeError(f"{command.name} blocks: yield it as Wait(command, timeout)")
+        plain = Command(
+            command.kind, command.args, command.timeout, Lane.SHARED,
+            command.script, command.numkeys,
+        )
+        payload = pack(plain.words())
+        expires = monotonic() + (command.timeout or self._deadline)
+        safe = command.kind.repeat is _SAFE
+        reply = self._flight(payload, (plain,), 1, expires, safe)[0]
+        if isinstance(reply, RedponyError):
+            raise reply
+        return reply
+
+    def _wait(self, effect: Wait) -> Any:
+        command = effect.command
+        grace = self._deadline
+        timeout = None if effect.timeout is None else effect.timeout + grace
+        waiting = Command(command.kind, command.args, timeout or 31_536_000.0)
+        return self._ask_on_lane(waiting)
+
+
+def invoke(callable: Callable[[], Any]) -> Invoked:
+    """Call the user's code and return what came of it."""
+    if inspect.iscoroutinefunction(callable):
+        return Raised(
+            TypeError(
+                f"{callable!r} is a coroutine function; use the asyncio twin of "
+                "this method (its name starts with `a`)"
+            )
+        )
+    try:
+        value = callable()
+    except Exception as error:  # handed to the caller, outside the plan
+        return Raised(error)
+    return Returned(value)
+
+
+def unfold_transaction(commands: Sequence[Command], items: list[Any]) -> list[Any]:
+    """Return one item for each command of MULTI ... EXEC."""
+    executed = items[-1]
+    if isinstance(executed, list):
+        for command, item in zip(commands, executed, strict=True):
+            wrong = misfit(command, item)
+            if wrong is not None:
+                return [wrong] * len(commands)
+        return executed
+    refused = [item for item in items[1:-1] if isinstance(item, RedponyError)]
+    reason = refused[0] if refused else executed
+    if not isinstance(reason, RedponyError):
+        reason = ProtocolError("EXEC was not answered with a list", outcome="unknown")
+    return [reason] * len(commands)
+

@@ -1,0 +1,107 @@
+"""A circuit breaker per node: after a few failures, leave it alone for a while.
+
+Closed: everything passes. After `failures` failures in a row it opens: callers
+get `CircuitOpen` at once, without a socket. After a cool-down one caller is let
+through as the probe (half-open); its success closes the breaker, its failure
+opens it again for twice as long, at most `LONGEST` seconds. A probe that never
+reports back (its thread was interrupted) loses its privilege after another
+cool-down: the state rests on times, never on a release.
+
+Only what says something about the node counts: refused and lost connections and
+silence. A full pool, an error reply or a stalled event loop does not.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+from redpony import events
+from redpony.errors import CircuitOpen
+
+LONGEST = 8.0
+
+
+class Breaker:
+    """The state of one node, shared by all threads and loops of the process."""
+
+    __slots__ = (
+        "_clock",
+        "_closed_until_failures",
+        "_cooldown",
+        "_first_cooldown",
+        "_last_error",
+        "_node",
+        "_retry_at",
+        "blocked",
+        "failures",
+    )
+
+    def __init__(
+        self,
+        node: str,
+        failures: int,
+        cooldown: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._node = node
+        self._closed_until_failures = failures
+        self._first_cooldown = cooldown
+        self._cooldown = cooldown
+        self._clock = clock
+        self._retry_at = 0.0
+        self._last_error: BaseException | None = None
+        self.failures = 0
+        self.blocked = False
+        """Whether `admit` has to be asked: the only thing the hot path reads."""
+
+    @property
+    def state(self) -> str:
+        if not self.blocked:
+            return "closed"
+        return "open" if self._clock() < self._retry_at else "half-open"
+
+    def admit(self) -> None:
+        """Let one probe pass when the time has come; raise `CircuitOpen` else."""
+        now = self._clock()
+        if not self.blocked:
+            return
+        if now < self._retry_at:
+            wait = self._retry_at - now
+            raise CircuitOpen(
+                f"{self._node} failed {self.failures} times in a row and is left "
+                f"alone for {wait:.1f} s more; the last error was: "
+                f"{self._last_error}",
+                outcome="not_sent",
+            ) from self._last_error
+        # One probe: whoever comes next within the cool-down is turned away.
+        self._retry_at = now + self._cooldown
+        events.emit(events.BreakerChanged("", self._node, "half-open"))
+
+    def succeeded(self) -> None:
+        """The node answered."""
+        self.failures = 0
+        if self.blocked:
+            self.blocked = False
+            self._cooldown = self._first_cooldown
+            self._last_error = None
+            events.emit(events.BreakerChanged("", self._node, "closed"))
+
+    def failed(self, error: BaseException) -> None:
+        """The node refused, broke off or kept silent."""
+        self.failures += 1
+        self._last_error = error.with_traceback(None)
+        if self.failures < self._closed_until_failures:
+            return
+        if self.blocked and self._clock() < self._retry_at - self._cooldown * 1.2:
+            return
+        again = self.blocked
+        if again:
+            self._cooldown = min(self._cooldown * 2, LONGEST)
+        # The jitter keeps many processes from probing in step.
+        pause = self._cooldown * random.uniform(0.9, 1.1)  # noqa: S311
+        self._retry_at = self._clock() + pause
+        self.blocked = True
+        if not again:
+            events.emit(events.BreakerChanged("", self._node, "open", error))

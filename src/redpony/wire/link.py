@@ -1,0 +1,38 @@
+"""A link: one server, one configuration, both drivers, one breaker."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from redpony.plan import Plan
+from redpony.wire.awaiting import AsyncDriver
+from redpony.wire.blocking import BlockingDriver
+from redpony.wire.breaker import Breaker
+from redpony.wire.config import LinkConfig
+from redpony.wire.credentials import Renewal
+
+R = TypeVar("R")
+
+
+class Link:
+    """What the process has towards one server; shared by all its threads."""
+
+    def __init__(self, config: LinkConfig) -> None:
+        self.config = config
+        self.breaker = Breaker(
+            config.label, config.breaker_failures, config.breaker_cooldown
+        )
+        self.renewal = Renewal(config)
+        self.blocking = BlockingDriver(config, self.breaker, self.renewal)
+        self.awaiting = AsyncDriver(config, self.breaker, self.renewal)
+
+    def run(self, plan: Plan[R]) -> R:
+        """Drive a plan, blocking."""
+        return self.blocking.run(plan)
+
+    async def arun(self, plan: Plan[R]) -> R:
+        """Drive a plan in asyncio."""
+        return await self.awaiting.run(plan)
+
+    def __repr__(self) -> str:
+        return f"<Link to {self.config.label}>"

@@ -1,0 +1,392 @@
+"""The asyncio connections of one link, over all event loops of the process.
+
+Loops come and go: `async_to_sync` starts one for every call, test runners one
+for every test, and a WSGI server with threads hundreds at once. What always
+holds:
+
+* Each loop has its own connections, made in it and closed when it ends: an
+  async generator, started in the loop, closes them in its `finally`, which
+  `shutdown_asyncgens` runs. Loops that were closed without it are swept.
+* Over all loops at most `pool_size` connections exist. They are counted by what
+  is alive, as in the blocking pool. A loop that finds no place waits for one,
+  and asks loops with nothing in flight to give theirs up.
+* Opening is a task of its own: a caller that is cancelled meanwhile leaves it
+  to the others that wait for the same connection.
+* In a forked child there are none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+from redpony.commands import Command, Kind, Lane
+from redpony.commands import Access, Repeat
+from redpony.errors import RedponyError, Unavailable, Unreachable
+from redpony.wire import naming, outcomes, tls
+from redpony.wire.config import LinkConfig, Tcp, Unix
+from redpony.wire.credentials import Renewal
+from redpony.wire.handshake import credentials, handshake
+from redpony.wire.multiplexer import Multiplexer
+from redpony.wire.replies import pack
+from redpony.wire.stream import _abandon, cannot_connect, tune
+
+SLICE = 0.05
+_RAW = Kind("HANDSHAKE", Access.WRITE, Repeat.NEVER, None)
+
+
+class Places:
+    """How many connections may exist, counted by the connections themselves."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._alive: set[weakref.ref[Multiplexer]] = set()
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[asyncio.AbstractEventLoop, Any]] = deque()
+
+    @property
+    def taken(self) -> int:
+        return len(self._alive)
+
+    def take(self, connection: Multiplexer) -> bool:
+        """Count a connection that is about to open, if there is room."""
+        with self._lock:
+            if len(self._alive) >= self.size:
+                return False
+            self._alive.add(weakref.ref(connection, self._alive.discard))
+            return True
+
+    def give_back(self, connection: Multiplexer) -> None:
+        for place in list(self._alive):
+            if place() is connection:
+                self._alive.discard(place)
+        while self._waiting:
+            try:
+                loop, future = self._waiting.popleft()
+                loop.call_soon_threadsafe(_wake, future)
+            except (IndexError, RuntimeError):
+                continue
+            break
+
+    async def wait(self, timeout: float) -> None:
+        """Wait until a place may have become free, `timeout` seconds at most."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        entry = (loop, future)
+        self._waiting.append(entry)
+        timer = loop.call_later(timeout, _wake, future)
+        try:
+            await future
+        finally:
+            timer.cancel()
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(entry)
+
+    def forget(self) -> None:
+        self.__init__(self.size)  # type: ignore[misc]
+
+
+class LoopConnections:
+    """The connections that one event loop has to one server."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, registry: Loops) -> None:
+        self.loop = loop
+        self.shared: Multiplexer | None = None
+        self.bulk: Multiplexer | None = None
+        self._registry = registry
+        self._config = registry.config
+        self._idle_blocking: list[Multiplexer] = []
+        self._all: set[Multiplexer] = set()
+        self._opening: dict[Lane, asyncio.Task[Multiplexer]] = {}
+        self._keeper: AsyncGenerator[None, None] | None = None
+
+    async def start(self) -> None:
+        """Arrange to be closed with the loop."""
+        self._keeper = self._keep()
+        await self._keeper.__anext__()
+
+    async def _keep(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            self._registry.forget(self.loop)
+            self.close()
+            # Transports close in the turn after the next.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    async def connection(self, lane: Lane) -> Multiplexer:
+        """Return the open connection of a lane, opening it if need be."""
+        current = self.bulk if lane is Lane.BULK else self.shared
+        if current is not None and current.usable:
+            return current
+        task = self._opening.get(lane)
+        if task is None:
+            task = self.loop.create_task(self._open())
+            self._opening[lane] = task
+            task.add_done_callback(lambda done: self._opened(lane, done))
+        return await asyncio.shield(task)
+
+    def _opened(self, lane: Lane, task: asyncio.Task[Multiplexer]) -> None:
+        self._opening.pop(lane, None)
+        if task.cancelled() or task.exception() is not None:
+            return
+        if lane is Lane.BULK:
+            self.bulk = task.result()
+        else:
+            self.shared = task.result()
+
+    async def take_blocking(self) -> Multiplexer:
+        """Return a connection that nobody else uses, for a blocking command."""
+        while self._idle_blocking:
+            connection = self._idle_blocking.pop()
+            if connection.usable and not connection.is_stale():
+                return connection
+            connection.close()
+        return await self._open()
+
+    def give_back_blocking(self, connection: Multiplexer) -> None:
+        if connection.usable and not connection.in_flight:
+            self._idle_blocking.append(connection)
+        else:
+            connection.close()
+
+    def yield_idle(self) -> None:
+        """Close what has nothing in flight: another loop needs the place."""
+        if not self._opening:
+            for connection in list(self._all):
+                if not connection.in_flight:
+                    connection.close()
+
+    @property
+    def is_idle(self) -> bool:
+        return not any(connection.in_flight for connection in list(self._all))
+
+    def reauthenticate(self, words: tuple[str, ...]) -> None:
+        """Renew credentials in band, on every open connection."""
+        command = Command(_RAW, ())
+        for connection in list(self._all):
+            if connection.usable:
+                payload = pack(("AUTH", *words))
+                future = connection.submit(
+                    payload, (command,), self._config.connect_timeout
+                )
+                future.add_done_callback(
+                    lambda done, on=connection: _check_renewal(done, on)
+                )
+
+    def close(self) -> None:
+        for task in list(self._opening.values()):
+            task.cancel()
+        for connection in list(self._all):
+            connection.close()
+
+    def abandon(self) -> None:
+        """Let go of everything; the loop is closed already."""
+        for connection in list(self._all):
+            connection.abandon()
+            self._registry.places.give_back(connection)
+        self._all.clear()
+
+    def let_go_after_fork(self) -> None:
+        for connection in list(self._all):
+            connection.usable = False
+            if connection.sock is not None:
+                _abandon(connection.sock)
+
+    async def _open(self) -> Multiplexer:
+        config = self._config
+        limit = config.connect_timeout
+        expires = time.monotonic() + limit
+        connection = Multiplexer(
+            config, self.loop, failed=self._registry.failed, closed=self._gone
+        )
+        try:
+            while not self._registry.places.take(connection):
+                left = expires - time.monotonic()
+                if left <= 0:
+                    raise outcomes.crowded(config.label, config.pool_size)
+                self._registry.ask_for_room(self.loop)
+                await self._registry.places.wait(min(left, SLICE))
+            self._all.add(connection)
+            async with asyncio.timeout(max(expires - time.monotonic(), 0.001)):
+                await self._connect(connection, expires)
+                await self._introduce(connection, limit)
+        except BaseException as error:
+            connection.close(error if isinstance(error, Unavailable) else None)
+            self._gone(connection)
+            if isinstance(error, (OSError, EOFError)):
+                failure = cannot_connect(config, error)
+                self._registry.failed(failure)
+                raise failure from error
+            if isinstance(error, Unreachable):
+                self._registry.failed(error)
+            raise
+        return connection
+
+    async def _connect(self, connection: Multiplexer, expires: float) -> None:
+        config = self._config
+        address = config.address
+        if not isinstance(address, (Tcp, Unix)):
+            # Starting a server takes a moment: once per connection, in a thread.
+            address = await asyncio.to_thread(address.resolve)
+        if isinstance(address, Unix):
+            sock = await self._dial(socket.AF_UNIX, address.path)
+        else:
+            left = max(expires - time.monotonic(), 0.001)
+            found = await naming.alook_up(address.host, address.port, left)
+            sock = await self._dial_any(found)
+        connection.adopt(sock)
+        context = None
+        name = None
+        if config.tls is not None and isinstance(address, Tcp):
+            context = tls.context(config.tls)
+            name = config.tls.server_name or address.host
+        try:
+            await self.loop.create_connection(
+                lambda: connection, sock=sock, ssl=context, server_hostname=name
+            )
+        except BaseException:
+            sock.close()
+            raise
+
+    async def _dial_any(self, found: naming.Found) -> socket.socket:
+        last: OSError | None = None
+        for family, _, _, _, target in found:
+            try:
+                return await self._dial(family, target)
+            except OSError as error:
+                last = error
+        raise last or OSError("the name has no address")
+
+    async def _dial(self, family: int, target: Any) -> socket.socket:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            await self.loop.sock_connect(sock, target)
+            tune(sock, self._config)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    async def _introduce(self, connection: Multiplexer, limit: float) -> None:
+        auth = credentials(self._config)
+        flights = handshake(self._config, auth)
+        command = Command(_RAW, ())
+        try:
+            flight = next(flights)
+            while True:
+                payload = b"".join(map(pack, flight))
+                future = connection.submit(payload, (command,) * len(flight), limit)
+                replies = await future
+                if len(flight) == 1:
+                    replies = [replies]
+                for reply in replies:
+                    if isinstance(reply, Unavailable) and not connection.usable:
+                        raise reply
+                flight = flights.send(replies)
+        except StopIteration as done:
+            connection.features = done.value
+
+    def _gone(self, connection: Multiplexer) -> None:
+        self._all.discard(connection)
+        if connection is self.shared:
+            self.shared = None
+        if connection is self.bulk:
+            self.bulk = None
+        self._registry.places.give_back(connection)
+
+
+class Loops:
+    """All event loops' connections of one link."""
+
+    def __init__(
+        self,
+        config: LinkConfig,
+        renewal: Renewal,
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self.config = config
+        self.failed = failed
+        self.places = Places(config.pool_size)
+        self.by_loop: dict[asyncio.AbstractEventLoop, LoopConnections] = {}
+        self._renewal = renewal
+        renewal.subscribe(self._renewed)
+        _registries.add(self)
+
+    async def current(self) -> LoopConnections:
+        """Return the running loop's connections."""
+        loop = asyncio.get_running_loop()
+        state = self.by_loop.get(loop)
+        if state is None:
+            self.sweep()
+            state = LoopConnections(loop, self)
+            self.by_loop[loop] = state
+            await state.start()
+        return state
+
+    def forget(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.by_loop.pop(loop, None)
+
+    def sweep(self) -> None:
+        """Let go of loops that were closed without a farewell."""
+        for loop, state in list(self.by_loop.items()):
+            if loop.is_closed():
+                self.by_loop.pop(loop, None)
+                state.abandon()
+
+    def ask_for_room(self, asking: asyncio.AbstractEventLoop) -> None:
+        """Have other loops close connections with nothing in flight."""
+        self.sweep()
+        for loop, state in list(self.by_loop.items()):
+            if loop is not asking and state.is_idle:
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(state.yield_idle)
+
+    def reset_after_fork(self) -> None:
+        for state in list(self.by_loop.values()):
+            state.let_go_after_fork()
+        self.by_loop = {}
+        self.places.forget()
+
+    def _renewed(self) -> None:
+        words = self._renewal.words
+        for loop, state in list(self.by_loop.items()):
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(state.reauthenticate, words)
+
+
+def _check_renewal(done: asyncio.Future[Any], connection: Multiplexer) -> None:
+    if done.cancelled():
+        return
+    error = done.exception() or done.result()
+    if isinstance(error, RedponyError):
+        connection.close(
+            Unavailable(f"AUTH was refused: {error}", outcome="unknown")
+        )
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+_registries: weakref.WeakSet[Loops] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for registry in list(_registries):
+        registry.reset_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,246 @@
+"""A bounded pool of blocking connections, last in first out.
+
+One pool serves a process' threads for one configuration. What always holds:
+
+* At most `pool_size` connections exist. They are counted by what is alive, not
+  by acquire and release: an exception that a signal handler raises between two
+  bytecodes may skip any release, but the connection it drops is collected, and
+  with it its place. (Interrupts cost redis-py 100 of 100 slots: measured.)
+* A connection returns to the pool only after its answers were read whole.
+* The common path takes no lock: `deque.pop` and `append` are atomic.
+* A thread that waits looks again every 50 ms, so that a wake-up that an
+  interrupt swallowed delays it and never strands it.
+* In a forked child every pool starts empty; inherited sockets are let go
+  without a word, because they are the parent's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from typing import Any
+
+from redpony import events
+from redpony.errors import ProtocolError, RedponyError, Unavailable
+from redpony.wire import outcomes
+from redpony.wire.config import LinkConfig
+from redpony.wire.handshake import Features, credentials, handshake
+from redpony.wire.replies import INCOMPLETE, PushNotification, new_reader, pack
+from redpony.wire.stream import Stream, cannot_connect, connect
+
+SLICE = 0.05
+
+
+class Connection:
+    """One blocking connection: bytes out, replies in, in step."""
+
+    __slots__ = (
+        "__weakref__",
+        "_gets",
+        "_reader",
+        "auth_epoch",
+        "features",
+        "place",
+        "stream",
+    )
+
+    def __init__(self) -> None:
+        self._reader: Any = new_reader()
+        self._gets = self._reader.gets
+        self.stream: Stream | None = None
+        self.features = Features()
+        self.auth_epoch = 0
+        self.place: weakref.ref[Connection] | None = None
+
+    def open(self, config: LinkConfig, expires: float) -> None:
+        """Connect and introduce ourselves, or raise and stay closed."""
+        try:
+            self.stream = connect(config, expires)
+            flights = handshake(config, credentials(config))
+            flight = next(flights)
+            while True:
+                self.send(b"".join(map(pack, flight)), expires)
+                flight = flights.send(self.read_many(len(flight), expires))
+        except StopIteration as done:
+            self.features = done.value
+        except (OSError, EOFError) as error:
+            self.close()
+            raise cannot_connect(config, error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def send(self, data: bytes, expires: float) -> None:
+        stream = self.stream
+        if stream is None:
+            raise EOFError
+        stream.send(data, expires)
+
+    def read(self, expires: float) -> Any:
+        """Return the next reply; push messages, which nobody asked for, are passed."""
+        reply = self._gets()
+        while reply is INCOMPLETE or type(reply) is PushNotification:
+            if reply is INCOMPLETE:
+                self._reader.feed(self.stream.receive(expires))  # type: ignore[union-attr]
+            reply = self._gets()
+        return reply
+
+    def read_many(self, count: int, expires: float) -> list[Any]:
+        return [self.read(expires) for _ in range(count)]
+
+    def has_more(self) -> bool:
+        """Whether bytes are left over after the last reply: out of step."""
+        return bool(self._reader.has_data())
+
+    def close(self) -> None:
+        stream, self.stream = self.stream, None
+        if stream is not None:
+            stream.close()
+        place = self.place
+        if place is not None and place.__callback__ is not None:
+            place.__callback__(place)
+
+    def __del__(self) -> None:
+        # Dropped by an interrupt: the descriptor goes with the object.
+        if self.stream is not None:
+            self.stream.close()
+
+
+class Pool:
+    """The blocking connections of one link."""
+
+    def __init__(self, config: LinkConfig) -> None:
+        self.config = config
+        self.size = config.pool_size
+        self.idle: deque[Connection] = deque()
+        self.waiting: deque[Any] = deque()
+        self._alive: set[weakref.ref[Connection]] = set()
+        self._lock = threading.Lock()
+        _pools.add(self)
+
+    @property
+    def opened(self) -> int:
+        """How many connections exist, idle ones included."""
+        return len(self._alive)
+
+    @property
+    def in_use(self) -> int:
+        return len(self._alive) - len(self.idle)
+
+    def take(self, expires: float, *, check: bool = False) -> tuple[Connection, bool]:
+        """Return a connection, and whether it was opened for this call.
+
+        `check` leaves out connections that the server has closed meanwhile: for
+        commands that must not run into an end of file. Waits for a free one
+        until `expires`; an opening one has CONNECT_TIMEOUT instead.
+        """
+        while True:
+            try:
+                connection = self.idle.pop()
+            except IndexError:
+                fresh = self._open_if_room()
+                if fresh is not None:
+                    return fresh, True
+                self._wait(expires)
+                continue
+            if check and connection.stream is not None and connection.stream.is_stale():
+                self.drop(connection)
+                continue
+            return connection, False
+
+    def give_back(self, connection: Connection) -> None:
+        """Take back a connection whose answers were all read."""
+        self.idle.append(connection)
+        if self.waiting:
+            self.wake()
+
+    def drop(self, connection: Connection, error: BaseException | None = None) -> None:
+        """Close a connection whose state is unknown, or that is lost."""
+        connection.close()
+        if events.listening:
+            label = self.config.label
+            events.emit(events.Connection("", label, "closed", error))
+        if self.waiting:
+            self.wake()
+
+    def close(self) -> None:
+        """Close the idle connections; those in use close when given back late."""
+        while self.idle:
+            with contextlib.suppress(IndexError):
+                self.idle.pop().close()
+
+    def reset_after_fork(self) -> None:
+        for place in list(self._alive):
+            connection = place()
+            if connection is not None and connection.stream is not None:
+                connection.stream.abandon()
+        self.idle = deque()
+        self.waiting = deque()
+        self._alive = set()
+        self._lock = threading.Lock()
+
+    def _open_if_room(self) -> Connection | None:
+        connection = Connection()
+        with self._lock:
+            if len(self._alive) >= self.size:
+                return None
+            connection.place = weakref.ref(connection, self._alive.discard)
+            self._alive.add(connection.place)
+        expires = time.monotonic() + self.config.connect_timeout
+        try:
+            connection.open(self.config, expires)
+        except BaseException:
+            self.drop(connection)
+            raise
+        if events.listening:
+            events.emit(events.Connection("", self.config.label, "opened"))
+        return connection
+
+    def _wait(self, expires: float) -> None:
+        left = expires - time.monotonic()
+        if left <= 0:
+            raise outcomes.crowded(self.config.label, self.size)
+        waiter = threading.Lock()
+        waiter.acquire()
+        self.waiting.append(waiter)
+        try:
+            # Whoever gave back before we stood in line did not wake us.
+            if not self.idle and len(self._alive) >= self.size:
+                waiter.acquire(timeout=min(left, SLICE))
+        finally:
+            with contextlib.suppress(ValueError):
+                self.waiting.remove(waiter)
+
+    def wake(self) -> None:
+        """Wake the thread that has waited longest."""
+        with contextlib.suppress(IndexError):
+            self.waiting.popleft().release()
+
+
+def reauthenticate(
+    connection: Connection, words: tuple[str, ...], epoch: int, expires: float
+) -> None:
+    """Renew a connection's credentials in band, before its next command."""
+    connection.send(pack(("AUTH", *words)), expires)
+    reply = connection.read(expires)
+    if isinstance(reply, Unavailable):
+        raise reply
+    if isinstance(reply, RedponyError):
+        raise ProtocolError(f"AUTH was refused: {reply}", outcome="not_sent")
+    connection.auth_epoch = epoch
+
+
+_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for pool in list(_pools):
+        pool.reset_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

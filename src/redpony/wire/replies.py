@@ -1,0 +1,71 @@
+"""Replies as hiredis reads them, and the guard against replies out of step.
+
+One reader belongs to one connection. Once it has met a protocol error, or a
+reply that its command cannot have, the connection is closed: an answer given to
+the wrong question is the worst that a client can do. (A RESP3 attribute, for
+one, comes out of hiredis as an ordinary reply and would shift all that follow.)
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import hiredis
+
+from redpony.commands import Command
+from redpony.errors import ProtocolError, RedponyError, from_reply
+
+
+class _Incomplete:
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "INCOMPLETE"
+
+
+INCOMPLETE: Final = _Incomplete()
+"""What a reader returns while a reply is not whole. (False is a RESP3 reply.)"""
+
+PushNotification: type = hiredis.PushNotification
+
+pack = hiredis.pack_command
+
+
+def new_reader() -> Any:
+    """Return a reader for one connection."""
+    return hiredis.Reader(
+        protocolError=_broken,
+        replyError=from_reply,
+        notEnoughData=INCOMPLETE,
+    )
+
+
+def pack_all(commands: list[Command] | tuple[Command, ...]) -> bytes:
+    """Return the bytes of several commands, in order."""
+    return b"".join([pack(command.words()) for command in commands])
+
+
+def misfit(command: Command, reply: Any) -> ProtocolError | None:
+    """Return an error if this cannot be the command's reply."""
+    possible = command.kind.reply
+    if (
+        not possible
+        or type(reply) in possible
+        or isinstance(reply, RedponyError)
+    ):
+        return None
+    if isinstance(reply, possible):
+        return None
+    return ProtocolError(
+        f"{command.name} was answered with {type(reply).__name__}, which it never "
+        "is: the connection was out of step and has been closed",
+        outcome="unknown",
+    )
+
+
+def _broken(message: str) -> ProtocolError:
+    return ProtocolError(
+        f"The peer does not speak Redis' protocol ({message}); is this the "
+        "address of a Redis or Valkey server?",
+        outcome="unknown",
+    )
