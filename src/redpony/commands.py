@@ -78,6 +78,7 @@ class Kind:
         "lane",
         "name",
         "parts",
+        "plain",
         "repeat",
         "reply",
     )
@@ -101,6 +102,8 @@ class Kind:
         self.reply = reply
         self.lane = lane
         self.fold = fold
+        # What the drivers' shortest path takes: reads on the shared lane.
+        self.plain = repeat is Repeat.SAFE and lane is Lane.SHARED
 
     def __call__(self, *args: Argument, timeout: float | None = None) -> Command:
         return Command(self, args, timeout)
@@ -170,6 +173,12 @@ class Command:
         if self.script is not None:
             return self.args[: self.numkeys]
         return () if self.kind.keys is None else self.args[self.kind.keys]
+
+    def within(self, timeout: float) -> Command:
+        """Return the same command with another timeout, in seconds."""
+        return Command(
+            self.kind, self.args, timeout, self._lane, self.script, self.numkeys
+        )
 
     def words(self, *, source: bool = False) -> tuple[Argument, ...]:
         """Return what goes over the wire; `source` sends a script's text whole."""

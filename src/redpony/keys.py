@@ -25,6 +25,11 @@ def is_portable(key: str) -> bool:
     return len(key) <= LONGEST and _odd(key) is None
 
 
+def are_portable(keys: list[str]) -> bool:
+    """Whether `is_portable` holds for all of them, at the price of one."""
+    return _odd("".join(keys)) is None and max(map(len, keys), default=0) <= LONGEST
+
+
 def escape_glob(text: str) -> str:
     """Return a pattern that matches this text and nothing else."""
     return _special.sub(r"\\\1", text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from numbers import Real
 from typing import Any, ClassVar, TypeVar
@@ -20,7 +21,7 @@ from redpony.alias import Alias
 from redpony.cache import policy
 from redpony.conf import AliasConfig, read_alias
 from redpony.errors import Tampered, Unavailable, Unreadable
-from redpony.keys import is_portable
+from redpony.keys import are_portable, is_portable
 from redpony.plan import Plan, Raised, TwoColoured
 
 R = TypeVar("R")
@@ -109,14 +110,25 @@ class Room(TwoColoured, BaseCache):
             else:
                 full = f"{self.key_prefix}:{version}:{key}"
             if not is_portable(full):
-                for warning in memcache_key_warnings(full):
-                    warnings.warn(warning, policy.CacheKeyWarning, stacklevel=4)
+                self._warn(full)
             return full
         return self.make_and_validate_key(key, version=version)
 
-    def _full_keys(self, keys: Any, version: int | None) -> list[str]:
-        make = self._key
-        return [make(key, version) for key in keys]
+    def _full_keys(self, keys: Iterable[Any], version: int | None) -> list[str]:
+        """Return the server's keys for many; the warnings are looked for at once."""
+        if not self._plain:
+            return [self.make_and_validate_key(key, version=version) for key in keys]
+        number = self.version if version is None else version
+        head = f"{self.key_prefix}:{number}:"
+        full = [f"{head}{key}" for key in keys]
+        if not are_portable(full):
+            for each in full:
+                self._warn(each)
+        return full
+
+    def _warn(self, full: str) -> None:
+        for warning in memcache_key_warnings(full):
+            warnings.warn(warning, policy.CacheKeyWarning, stacklevel=5)
 
     # Time-outs
 

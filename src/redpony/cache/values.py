@@ -153,15 +153,12 @@ class Values(Room):
                 found = [data for reply in replies.check() for data in reply]
         except Unavailable as error:
             return self._alias.degraded("get_many", error, {})
-        values: dict[Any, Any] = {}
-        decode = self._codec.decode
-        for key, data in zip(wanted, found, strict=True):
-            if data is not None:
-                try:
-                    values[key] = decode(str(key), data)
-                except (Tampered, Unreadable) as error:
-                    self._alias.refused(error)
-        return values
+        values, refused = self._codec.decode_many(map(str, wanted), found)
+        for _, error in refused:
+            self._alias.refused(error)
+        if all(type(key) is str for key in wanted):
+            return values
+        return {key: values[str(key)] for key in wanted if str(key) in values}
 
     get_many, aget_many = both(_get_many)
 

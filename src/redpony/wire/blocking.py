@@ -55,6 +55,7 @@ class BlockingDriver:
     def __init__(self, config: LinkConfig, breaker: Breaker, renewal: Renewal) -> None:
         self.config = config
         self.pool = Pool(config)
+        self._idle = self.pool.idle
         self._breaker = breaker
         self._renewal = renewal
         self._deadline = config.deadline
@@ -84,6 +85,53 @@ class BlockingDriver:
 
     def ask(self, command: Command) -> Any:
         """Return the reply to one command, or raise."""
+        kind = command.kind
+        if kind.plain and command._lane is None and not self._breaker.blocked:  # noqa: SLF001
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                pass
+            else:
+                return self._ask_quickly(command, connection)
+        return self._ask_carefully(command)
+
+    def _ask_quickly(self, command: Command, connection: Connection) -> Any:
+        """Read with a connection at hand: what nearly every call comes to."""
+        started = monotonic()
+        lasts = command.timeout or self._deadline
+        kind = command.kind
+        sent = False
+        try:
+            if connection.auth_epoch != self._renewal.epoch:
+                self._reauthenticate(connection, started + lasts)
+            stream = connection.stream
+            stream.send(pack(kind.parts + command.args), started + lasts)  # type: ignore[union-attr]
+            sent = True
+            reply = connection.answer(started, lasts)
+            if type(reply) not in kind.reply:
+                wrong = misfit(command, reply)
+                if wrong is not None:
+                    raise wrong
+        except BaseException as error:
+            failure = self._fail(connection, error, sent=sent, answered=0)
+            if not outcomes.may_repeat(failure, safe=True) or not self.config.retries:
+                raise failure from error
+            outcomes.tell_retry(self._label, (command,), 2, failure)
+            left = started + lasts - monotonic()
+            again = command.within(max(left, 0.001))
+            return self._ask_carefully(again)
+        self._idle.append(connection)
+        pool = self.pool
+        if pool.waiting:
+            pool.wake()
+        breaker = self._breaker
+        if breaker.failures:
+            breaker.succeeded()
+        if isinstance(reply, RedponyError):
+            raise reply
+        return reply
+
+    def _ask_carefully(self, command: Command) -> Any:
         if command._lane is not None or command.kind.lane is not Lane.SHARED:  # noqa: SLF001
             return self._ask_on_lane(command)
         payload = pack(command.words())
@@ -186,9 +234,7 @@ class BlockingDriver:
         sent = False
         try:
             if connection.auth_epoch != self._renewal.epoch:
-                reauthenticate(
-                    connection, self._renewal.words, self._renewal.epoch, expires
-                )
+                self._reauthenticate(connection, expires)
             connection.send(payload, expires)
             sent = True
             read = connection.read
@@ -201,16 +247,11 @@ class BlockingDriver:
             if wrong is not None:
                 raise wrong
         except BaseException as error:
-            pool.drop(connection, error)
-            failure = self._explain(error, sent, len(items))
-            if failure is None:
-                raise
+            failure = self._fail(connection, error, sent=sent, answered=len(items))
             if not isinstance(failure, ProtocolError) and batch and items:
                 # What was answered stands; the rest has its own outcome.
                 items.extend([failure] * (count - len(items)))
                 return items
-            if failure is error:
-                raise
             raise failure from error
         pool.idle.append(connection)
         if pool.waiting:
@@ -249,21 +290,26 @@ class BlockingDriver:
             )
         return None
 
-    def _explain(
-        self, error: BaseException, sent: bool, answered: int
-    ) -> RedponyError | None:
-        """Return what a failed flight means; None for what is not ours."""
+    def _fail(
+        self, connection: Connection, error: BaseException, *, sent: bool, answered: int
+    ) -> Unavailable:
+        """Drop a connection, and return what happened; raise what is not ours."""
+        self.pool.drop(connection, error)
         failure: Unavailable
         if isinstance(error, TimeoutError):
             failure = outcomes.overdue(self._label, self._deadline, sent=sent)
-        elif isinstance(error, (OSError, EOFError)):
+        elif isinstance(error, (OSError, EOFError, AttributeError)):
             failure = outcomes.lost(self._label, error, sent=sent or answered > 0)
         elif isinstance(error, Unavailable):
             failure = error
         else:
-            return None
+            raise error
         self._breaker.failed(failure)
         return failure
+
+    def _reauthenticate(self, connection: Connection, expires: float) -> None:
+        renewal = self._renewal
+        reauthenticate(connection, renewal.words, renewal.epoch, expires)
 
     def _perform(self, effect: Any) -> Any:
         if type(effect) is Batch:

@@ -40,8 +40,9 @@ class Connection:
 
     __slots__ = (
         "__weakref__",
+        "_feed",
         "_gets",
-        "_reader",
+        "_has_data",
         "auth_epoch",
         "features",
         "place",
@@ -49,8 +50,10 @@ class Connection:
     )
 
     def __init__(self) -> None:
-        self._reader: Any = new_reader()
-        self._gets = self._reader.gets
+        reader = new_reader()
+        self._feed = reader.feed
+        self._gets = reader.gets
+        self._has_data = reader.has_data
         self.stream: Stream | None = None
         self.features = Features()
         self.auth_epoch = 0
@@ -85,8 +88,24 @@ class Connection:
         reply = self._gets()
         while reply is INCOMPLETE or type(reply) is PushNotification:
             if reply is INCOMPLETE:
-                self._reader.feed(self.stream.receive(expires))  # type: ignore[union-attr]
+                self._feed(self.stream.receive(expires))  # type: ignore[union-attr]
             reply = self._gets()
+        return reply
+
+    def answer(self, started: float, lasts: float) -> Any:
+        """Return the one reply that is due, `lasts` seconds after `started`."""
+        self._feed(self.stream.receive_within(lasts))  # type: ignore[union-attr]
+        reply = self._gets()
+        while reply is INCOMPLETE or type(reply) is PushNotification:
+            if reply is INCOMPLETE:
+                self._feed(self.stream.receive(started + lasts))  # type: ignore[union-attr]
+            reply = self._gets()
+        if self._has_data():
+            raise ProtocolError(
+                "The server sent more than was asked for; the connection was out "
+                "of step and has been closed",
+                outcome="unknown",
+            )
         return reply
 
     def read_many(self, count: int, expires: float) -> list[Any]:
@@ -94,7 +113,7 @@ class Connection:
 
     def has_more(self) -> bool:
         """Whether bytes are left over after the last reply: out of step."""
-        return bool(self._reader.has_data())
+        return bool(self._has_data())
 
     def close(self) -> None:
         stream, self.stream = self.stream, None
@@ -178,8 +197,9 @@ class Pool:
             connection = place()
             if connection is not None and connection.stream is not None:
                 connection.stream.abandon()
-        self.idle = deque()
-        self.waiting = deque()
+        # Drivers hold on to the deque: it is emptied, not replaced.
+        self.idle.clear()
+        self.waiting.clear()
         self._alive = set()
         self._lock = threading.Lock()
 

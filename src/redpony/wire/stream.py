@@ -35,6 +35,7 @@ class Stream(Protocol):
 
     def send(self, data: bytes, expires: float) -> None: ...
     def receive(self, expires: float) -> bytes: ...
+    def receive_within(self, seconds: float) -> bytes: ...
     def is_stale(self) -> bool: ...
     def close(self) -> None: ...
     def abandon(self) -> None: ...
@@ -81,6 +82,14 @@ class PolledStream:
             raise EOFError
         return data
 
+    def receive_within(self, seconds: float) -> bytes:
+        if not self._poll(seconds * 1000):
+            raise TimeoutError
+        data = self._recv(CHUNK)
+        if not data:
+            raise EOFError
+        return data
+
     def is_stale(self) -> bool:
         """Whether an idle connection has something to say: its end, as a rule."""
         return bool(self._poll(0))
@@ -110,6 +119,9 @@ class TimedStream:
         if not data:
             raise EOFError
         return data
+
+    def receive_within(self, seconds: float) -> bytes:
+        return self.receive(time.monotonic() + seconds)
 
     def is_stale(self) -> bool:
         self._socket.settimeout(0)

@@ -1,0 +1,32 @@
+"""Django's settings to immutable configurations, once, with errors that help.
+
+`read_alias` serves a backend, `alias_config` everything else. The table of all
+options is data (`redpony.conf.table`); nothing here asks a server.
+"""
+
+from __future__ import annotations
+
+from redpony.conf.memo import alias_config, read_alias, settings_of
+from redpony.conf.model import (
+    AliasConfig,
+    Examination,
+    Misconfigured,
+    Note,
+    Problem,
+    Treatment,
+)
+from redpony.conf.resolve import examine, project_directory
+
+__all__ = [
+    "AliasConfig",
+    "Examination",
+    "Misconfigured",
+    "Note",
+    "Problem",
+    "Treatment",
+    "alias_config",
+    "examine",
+    "project_directory",
+    "read_alias",
+    "settings_of",
+]

@@ -1,0 +1,183 @@
+"""`manage.py redpony doctor`: what is wrong, what is unwise, what would change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from redpony.conf.advice import on_project
+from redpony.conf.model import AliasConfig, Examination
+from redpony.conf.project import Backend, backends
+from redpony.management import moving
+from redpony.management.node import Node, ask
+from redpony.management.text import columns, points, size, wrapped
+
+
+@dataclass(slots=True)
+class _Patient:
+    """One alias, and what was found."""
+
+    backend: Backend
+    examination: Examination
+    node: Node | None = None
+    errors: list[str] = field(default_factory=list[str])
+    warnings: list[str] = field(default_factory=list[str])
+
+
+def doctor(only: str | None, *, offline: bool) -> tuple[bool, list[str]]:
+    """Return whether there is no error, and the report."""
+    everyone = [_Patient(each, each.examined()) for each in backends()]
+    for advice in on_project((p.backend.location, p.examination) for p in everyone):
+        for patient in everyone:
+            if patient.backend.alias == advice.alias:
+                patient.warnings.append(f"{advice.text} {advice.remedy}")
+    patients = [each for each in everyone if only in (None, each.backend.alias)]
+    if only and not patients:
+        return False, [f'CACHES has no alias "{only}" in Redis.']
+    if not patients:
+        return True, [
+            "No alias of CACHES is in Redis. To begin:",
+            "",
+            '    CACHES = {"default": {',
+            f'        "BACKEND": "{moving.BACKEND}",',
+            '        "LOCATION": "embedded://",',
+            "    }}",
+        ]
+    for patient in patients:
+        _examine(patient, offline=offline)
+    lines = [line for patient in patients for line in _report(patient)]
+    errors = sum(len(each.errors) for each in patients)
+    warnings = sum(len(each.warnings) for each in patients)
+    lines.append(f"{_count(errors, 'error')}, {_count(warnings, 'warning')}.")
+    return not errors, lines
+
+
+def _examine(patient: _Patient, *, offline: bool) -> None:
+    patient.errors.extend(str(each) for each in patient.examination.problems)
+    config = patient.examination.config
+    if config is None:
+        return
+    patient.errors.extend(_missing_files(config))
+    if offline:
+        return
+    patient.node = node = ask(config)
+    if node.reason:
+        patient.errors.append(f"The server cannot be asked: {node.reason}")
+    if node.too_old:
+        patient.errors.append(
+            f"The server is Redis {node.version}; Redpony needs 6.2 or later."
+        )
+    patient.warnings.extend(_eviction(patient.backend.alias, node))
+
+
+def _missing_files(config: AliasConfig) -> Iterator[str]:
+    tls = config.link.tls
+    if tls is None:
+        return
+    for name in ("ca_file", "ca_path", "cert_file", "key_file"):
+        path = getattr(tls, name)
+        if path and not Path(path).exists():
+            yield f"TLS {name.upper()}: there is no {path}."
+
+
+def _eviction(alias: str, node: Node) -> Iterator[str]:
+    if not node.limit or not node.policy:
+        return
+    lasting = _lasting(alias)
+    if node.policy == "noeviction":
+        yield (
+            f"The server refuses writes when {size(node.limit)} are used (maxmemory, "
+            "noeviction): a full cache then raises. For a cache alone take "
+            "allkeys-lru or allkeys-lfu."
+        )
+    elif lasting:
+        yield (
+            f"The server may evict any key at {size(node.limit)} (maxmemory-policy "
+            f"{node.policy}), and {_listed(lasting)} here: what is evicted is lost "
+            "before its time. Give that data a server of its own with noeviction."
+        )
+
+
+def _lasting(alias: str) -> list[str]:
+    """What this alias holds, as far as settings say, that must not be evicted."""
+    found: list[str] = []
+    engine = str(getattr(settings, "SESSION_ENGINE", ""))
+    here = str(getattr(settings, "SESSION_CACHE_ALIAS", "default")) == alias
+    if here and engine in (
+        "django.contrib.sessions.backends.cache",
+        "redpony.sessions",
+    ):
+        found.append("sessions live")
+    rooms: Any = getattr(settings, "REDPONY", None)
+    for name in ("LOCKS", "SESSIONS", "STREAMS", "TASKS"):
+        room = rooms.get(name) if isinstance(rooms, dict) else None
+        if isinstance(room, dict) and room.get("ALIAS", "default") == alias:
+            found.append(f"{name.lower()} live")
+    return found
+
+
+def _report(patient: _Patient) -> Iterator[str]:
+    backend, examination = patient.backend, patient.examination
+    place = examination.config.link.label if examination.config else "not readable"
+    title = f'CACHES["{backend.alias}"], served by {backend.family}, {place}'
+    yield title
+    yield "=" * len(title)
+    if patient.node:
+        yield from wrapped(_told(patient.node), "Server: ")
+    yield ""
+    yield from _section("Errors", patient.errors)
+    yield from _section("Warnings", patient.warnings)
+    yield from _options(backend, examination)
+    if backend.family != "Redpony":
+        yield from _section(
+            f"What changes with {moving.BACKEND}", moving.changes(backend.family)
+        )
+        if not examination.problems:
+            yield "Moving over under load, one deploy a step, and back at any step:"
+            yield ""
+            for line in moving.steps(backend, examination):
+                yield f"  {line}".rstrip()
+            yield ""
+
+
+def _section(title: str, texts: Sequence[str]) -> Iterator[str]:
+    if texts:
+        yield f"{title}:"
+        yield from points(texts)
+        yield ""
+
+
+def _options(backend: Backend, examination: Examination) -> Iterator[str]:
+    if not examination.treatments:
+        return
+    future = "" if backend.family == "Redpony" else " would"
+    yield f"How Redpony{future} take{'s' if not future else ''} its options:"
+    yield from columns(
+        [(each.verdict, each.where, each.note) for each in examination.treatments],
+        indent=2,
+    )
+    yield ""
+
+
+def _told(node: Node) -> str:
+    if node.reason:
+        return "not reachable"
+    if node.idle:
+        return "not running; it starts with its first use"
+    if not node.name:
+        return "it answers, and does not say more to this user"
+    memory = f"{size(node.memory)} used"
+    limit = f" of {size(node.limit)} ({node.policy})" if node.limit else ", no limit"
+    return f"{node.name} {node.version}, {node.role}, {memory}{limit}"
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return " and ".join(texts)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number or 'No'} {word}{'' if number == 1 else 's'}"

@@ -1,0 +1,96 @@
+"""`manage.py redpony status`: is every server there, and how is it?"""
+
+from __future__ import annotations
+
+from redpony.conf.project import Backend, backends
+from redpony.management.node import Node, ask
+from redpony.management.text import columns, size, wrapped
+
+_HEAD = (
+    "ALIAS",
+    "STATE",
+    "SERVER",
+    "PING",
+    "MEMORY",
+    "POLICY",
+    "HITS",
+    "CONN",
+    "ADDRESS",
+)
+
+
+def status(only: str | None = None) -> tuple[bool, list[str]]:
+    """Return whether all is well, and the lines to print."""
+    well = True
+    rows: list[tuple[str, ...]] = []
+    remarks: dict[int, str] = {}
+    for backend in backends("Redpony"):
+        if only and backend.alias != only:
+            continue
+        state, cells, remark = _row(backend)
+        well = well and state in ("up", "idle")
+        rows.append((backend.alias, state, *cells))
+        if remark:
+            remarks[len(rows)] = remark
+    if not rows:
+        return _nothing(only)
+    lines: list[str] = []
+    for index, line in enumerate(columns([_HEAD, *rows])):
+        lines.append(line)
+        if index in remarks:
+            lines.extend(wrapped(remarks[index], "  "))
+    return well, lines
+
+
+def _row(backend: Backend) -> tuple[str, tuple[str, ...], str]:
+    examination = backend.examined()
+    if examination.config is None:
+        blank = ("-",) * (len(_HEAD) - 2)
+        return "BAD", blank, " ".join(str(each) for each in examination.problems)
+    node = ask(examination.config)
+    if node.reason:
+        return "DOWN", _cells(node), node.reason
+    if node.idle:
+        return "idle", _cells(node), "Not running: it starts with its first use."
+    if node.too_old:
+        return "OLD", _cells(node), "Redpony needs Redis 6.2 or later, or Valkey."
+    if not node.name:
+        return "up", _cells(node), f"It does not say more to this user: {node.mode}"
+    return "up", _cells(node), ""
+
+
+def _cells(node: Node) -> tuple[str, ...]:
+    server = " ".join(
+        each
+        for each in (
+            node.name,
+            node.version,
+            node.mode if node.name and node.mode != "standalone" else "",
+            node.role if node.role != "primary" else "",
+        )
+        if each
+    )
+    limit = f" of {size(node.limit)}" if node.limit else ""
+    ratio = node.hit_ratio
+    return (
+        server or "-",
+        "-" if node.ping is None else f"{node.ping * 1000:.2f} ms",
+        "-" if node.memory is None else size(node.memory) + limit,
+        node.policy or "-",
+        "-" if ratio is None else f"{ratio:.0%}",
+        "-" if node.connections is None else str(node.connections),
+        node.address,
+    )
+
+
+def _nothing(only: str | None) -> tuple[bool, list[str]]:
+    others = [each for each in backends() if each.family != "Redpony"]
+    if only:
+        return False, [f'CACHES has no alias "{only}" with redpony.cache.RedisCache.']
+    if others:
+        names = ", ".join(f"{each.alias} ({each.family})" for each in others)
+        return True, [
+            f"No alias is served by Redpony yet. In Redis by other backends: {names}.",
+            "What moving over changes: manage.py redpony doctor",
+        ]
+    return True, ["No alias of CACHES is in Redis."]
