@@ -46,6 +46,18 @@ def links() -> list[Link]:
     return list(_links.values())
 
 
+def close_all() -> None:
+    """Close what is idle; links stay usable and open new connections.
+
+    For the end of a test or a process. Connections of running event loops close
+    with their loops.
+    """
+    for link in links():
+        link.close()
+    for client in list(_clients.values()):
+        client.connection_pool.disconnect()
+
+
 def get_redis(alias: str = "default") -> redis.Redis:
     """Return redis-py's client for an alias, for what Redpony does not wrap.
 

@@ -34,5 +34,10 @@ class Link:
         """Drive a plan in asyncio."""
         return await self.awaiting.run(plan)
 
+    def close(self) -> None:
+        """Close idle blocking connections, and those of loops that have ended."""
+        self.blocking.pool.close()
+        self.awaiting.loops.sweep()
+
     def __repr__(self) -> str:
         return f"<Link to {self.config.label}>"
