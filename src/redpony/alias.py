@@ -16,7 +16,7 @@ from redpony.commands import Command
 from redpony.conf import AliasConfig
 from redpony.connections import link_for
 from redpony.errors import RedponyError, Tampered, Unavailable, Unreadable
-from redpony.plan import Batch, Plan, Raised, Wait
+from redpony.plan import Batch, Plan, Raised, Wait, name_of
 
 R = TypeVar("R")
 
@@ -54,12 +54,13 @@ class Alias:
     def observed(self, plan: Plan[R]) -> Plan[R]:
         """Return the plan, with an `Operation` event at its end."""
         watched = _observe(plan, self.name, self.link.config.label)
-        watched.__name__ = plan.__name__
+        # A generator's name is what policies and events go by.
+        watched.__name__ = name_of(plan)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
         return watched
 
 
 def _observe(plan: Plan[R], alias: str, node: str) -> Plan[R]:
-    name = plan.__name__.lstrip("_")
+    name = name_of(plan).lstrip("_")
     commands: list[str] = []
     trips = 0
     failure: BaseException | None = None
@@ -85,7 +86,7 @@ def _observe(plan: Plan[R], alias: str, node: str) -> Plan[R]:
                 effect = plan.send(reply)
     except StopIteration as stop:
         result: R = stop.value
-        if type(result) is Raised:
+        if isinstance(result, Raised):
             failure = result.error
         return result
     except BaseException as error:

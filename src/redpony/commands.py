@@ -127,9 +127,10 @@ class Command:
 
     `timeout` (seconds) replaces the link's deadline. `script` is set for a call
     of a script; its arguments are then keys and values, without digest and count.
+    `detour` is the lane it takes instead of its kind's.
     """
 
-    __slots__ = ("_lane", "args", "kind", "numkeys", "script", "timeout")
+    __slots__ = ("args", "detour", "kind", "numkeys", "script", "timeout")
 
     def __init__(
         self,
@@ -143,7 +144,7 @@ class Command:
         self.kind = kind
         self.args = args
         self.timeout = timeout
-        self._lane = lane
+        self.detour = lane
         self.script = script
         self.numkeys = numkeys
 
@@ -161,7 +162,7 @@ class Command:
 
     @property
     def lane(self) -> Lane:
-        return self._lane or self.kind.lane
+        return self.detour or self.kind.lane
 
     @property
     def fold(self) -> Callable[[list[Reply]], Reply] | None:
@@ -177,7 +178,7 @@ class Command:
     def within(self, timeout: float) -> Command:
         """Return the same command with another timeout, in seconds."""
         return Command(
-            self.kind, self.args, timeout, self._lane, self.script, self.numkeys
+            self.kind, self.args, timeout, self.detour, self.script, self.numkeys
         )
 
     def words(self, *, source: bool = False) -> tuple[Argument, ...]:

@@ -9,6 +9,7 @@ that a second alias' time-outs are ignored; ours compare whole.)
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from collections.abc import AsyncGenerator
@@ -85,7 +86,7 @@ def redis_client(config: AliasConfig) -> redis.Redis:
             client = _clients.get(link)
             if client is None:
                 client = _clients[link] = _make(link)
-    return client  # type: ignore[no-any-return]
+    return client
 
 
 def aredis_client(config: AliasConfig) -> redis.asyncio.Redis:
@@ -113,7 +114,7 @@ class _LoopClient:
         kwargs = _arguments(config, aredis)
         kwargs["retry"] = Retry(NoBackoff(), 0)
         pool = aredis.BlockingConnectionPool(
-            max_connections=config.pool_size, timeout=PATIENCE, **kwargs
+            max_connections=config.pool_size, timeout=int(PATIENCE), **kwargs
         )
         self.client = aredis.Redis.from_pool(pool)
         self._place = (loop, config)
@@ -122,10 +123,8 @@ class _LoopClient:
     def start(self) -> None:
         # The generator does not suspend before its first value, so that it can
         # be started without awaiting; the loop ends it in shutdown_asyncgens.
-        try:
-            self._keeper.__anext__().send(None)  # type: ignore[attr-defined]
-        except StopIteration:
-            pass
+        with contextlib.suppress(StopIteration):
+            self._keeper.__anext__().send(None)
 
     async def _keep(self) -> AsyncGenerator[None, None]:
         try:
@@ -142,8 +141,8 @@ def _make(config: LinkConfig) -> redis.Redis:
 
     kwargs = _arguments(config, redis)
     kwargs["retry"] = Retry(NoBackoff(), 0)
-    pool = redis.BlockingConnectionPool(
-        max_connections=config.pool_size, timeout=PATIENCE, **kwargs
+    pool: redis.ConnectionPool = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
+        max_connections=config.pool_size, timeout=int(PATIENCE), **kwargs
     )
     return redis.Redis(connection_pool=pool)
 

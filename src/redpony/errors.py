@@ -38,8 +38,6 @@ class InvalidSetting(RedponyError, ValueError):
 class Unavailable(RedponyError, redis_errors.ConnectionError):
     """The server could not be asked, or did not answer."""
 
-    outcome: Outcome
-
     def __init__(self, message: str, *, outcome: Outcome = "not_sent") -> None:
         super().__init__(message)
         self.outcome = outcome
@@ -94,10 +92,9 @@ class NotSerializable(RedponyError, TypeError):
 class ServerError(RedponyError, redis_errors.ResponseError):
     """The server answered with an error; `code` is its first word."""
 
-    outcome: Outcome = "refused"
-
     def __init__(self, message: str) -> None:
         super().__init__(message)
+        self.outcome = "refused"
         self.code = message.partition(" ")[0]
 
 

@@ -173,6 +173,11 @@ class Runs(Protocol):
     async def _arun(self, plan: Plan[R]) -> R: ...
 
 
+def name_of(plan: Plan[Any]) -> str:
+    """Return the name of the function that made a plan: `_get`."""
+    return str(getattr(plan, "__name__", ""))
+
+
 def finish(value: Any) -> Any:
     """Return a plan's result, or raise the user's exception that it passed on."""
     if type(value) is Raised:
@@ -225,7 +230,7 @@ def both(
         colour.__qualname__ = f"{owner}.{public}" if owner else public
         colour.__module__ = f.__module__
         colour.__doc__ = f.__doc__
-        colour.__signature__ = signature  # type: ignore[attr-defined]
+        setattr(colour, "__signature__", signature)  # noqa: B010 (no such attribute in typeshed)
     return blocking, awaiting  # type: ignore[return-value]
 
 

@@ -24,7 +24,7 @@ class Client:
 
     def get_client(self, write: bool = True) -> redis.Redis:
         """Return redis-py's client for this alias."""
-        return redis_client(self._cache._alias.config)  # noqa: SLF001
+        return redis_client(self._cache.alias.config)
 
     def encode(self, value: Any, *, allow_int: bool = True, key: str = "") -> bytes:
         """Return a value's stored form.
@@ -32,7 +32,7 @@ class Client:
         A sealed value belongs to the key that it was encoded for: give `key` the
         user's key. The formats of other backends take no notice of it.
         """
-        codec = self._cache._codec  # noqa: SLF001
+        codec = self._cache.alias.codec
         if not allow_int:
             return codec.encode_member(value, allow_int=False)
         return codec.encode(key, value)
@@ -42,7 +42,7 @@ class Client:
         if isinstance(value, int):
             return value
         data = value.encode() if isinstance(value, str) else value
-        return self._cache._codec.decode(key, data)  # noqa: SLF001
+        return self._cache.alias.codec.decode(key, data)
 
     def make_key(
         self, key: Any, version: int | None = None, prefix: str | None = None

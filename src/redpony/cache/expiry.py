@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from redpony.cache.room import DEFAULT, Room, milliseconds, moment
-from redpony.commands import PERSIST, PEXPIRE, PEXPIREAT, PTTL, EXPIREAT
+from redpony.commands import EXPIREAT, PERSIST, PEXPIRE, PEXPIREAT, PTTL
 from redpony.plan import Plan, both
 
 
@@ -21,7 +21,7 @@ class Expiry(Room):
         left = yield PTTL(self._key(key, version))
         if left < 0:
             return None if left == -1 else 0
-        return -(-left // 1000)
+        return int(-(-left // 1000))
 
     ttl, attl = both(_ttl)
 

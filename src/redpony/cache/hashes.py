@@ -124,9 +124,7 @@ class Hashes(Room):
 
     hexists, ahexists = both(_hexists)
 
-    def _hdel(
-        self, key: Any, *fields: Any, version: int | None = None
-    ) -> Plan[int]:
+    def _hdel(self, key: Any, *fields: Any, version: int | None = None) -> Plan[int]:
         """Delete fields; return how many were there. One round trip."""
         if not fields:
             return 0
@@ -143,7 +141,7 @@ class Hashes(Room):
 
         One round trip, atomic. Raises `NotAnInteger` where it holds something else.
         """
-        if isinstance(amount, bool) or not isinstance(amount, int):
+        if type(amount) is not int:
             raise TypeError(f"amount must be an integer, not {type(amount).__name__}")
         full = self._key(key, version)
         reply = yield HINCRBY(full, _field(field), b"%d" % amount)
@@ -157,7 +155,7 @@ class Hashes(Room):
         try:
             return self._codec.decode_field(str(key), name, data)
         except (Tampered, Unreadable) as error:
-            self._alias.refused(error)
+            self.alias.refused(error)
             return default
 
     def _field_values(

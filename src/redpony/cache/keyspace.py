@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from redpony.cache.room import Room, django_key
+from redpony.cache.room import Room, django_key_function
 from redpony.commands import FLUSHDB, SCAN, UNLINK, Command
 from redpony.errors import InvalidSetting, RedponyError
 from redpony.keys import escape_glob, is_entry, original
@@ -40,7 +40,7 @@ class KeySpace(Room):
     def reverse_key(self, key: str | bytes, version: int | None = None) -> str:
         """Return the user's key for a key of the server."""
         full = key if isinstance(key, str) else _text(key)
-        reverse = self._alias.config.reverse_key_function
+        reverse = self.alias.config.reverse_key_function
         if reverse is not None:
             return str(reverse(full))
         number = self.version if version is None else version
@@ -53,7 +53,7 @@ class KeySpace(Room):
 
         One round trip.
         """
-        page = count or self._alias.config.scan_page
+        page = count or self.alias.config.scan_page
         return _read((yield _scan(cursor, pattern, page)))
 
     page, apage = both(_page)
@@ -124,17 +124,18 @@ class KeySpace(Room):
         `CLEAR: "flushdb"` empties the database instead. A round trip for each
         page, or one.
         """
-        if self._alias.config.clear == "flushdb":
+        if self.alias.config.clear == "flushdb":
             yield FLUSHDB()
             return True
         yield from self._remove(self._everything(), None, every=False)
         return True
 
-    clear, aclear = both(_clear)
+    # BaseCache promises None; what a caller may ignore, it may also have.
+    clear, aclear = both(_clear)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 
     def _everything(self) -> str:
         prefix = escape_glob(self.key_prefix)
-        if self.key_func is django_key:
+        if self.key_func is django_key_function:
             return f"{prefix}:*:*"
         pattern = str(self.key_func("*", prefix, "*"))
         if "*" not in pattern:
@@ -146,8 +147,8 @@ class KeySpace(Room):
         return pattern
 
     def _remove(self, glob: str, count: int | None, *, every: bool) -> Plan[int]:
-        page = count or self._alias.config.scan_page
-        ours = every or self.key_func is not django_key
+        page = count or self.alias.config.scan_page
+        ours = every or self.key_func is not django_key_function
         removed = 0
         cursor, found = _read((yield _scan(START, glob, page)))
         while True:

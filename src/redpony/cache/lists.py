@@ -168,7 +168,9 @@ class Lists(Room):
 
     linsert, alinsert = both(_linsert)
 
-    def _lpos(self, key: Any, value: Any, version: int | None = None) -> Plan[int | None]:
+    def _lpos(
+        self, key: Any, value: Any, version: int | None = None
+    ) -> Plan[int | None]:
         """Return the position of the first element equal to `value`, or None.
 
         One round trip.

@@ -34,8 +34,8 @@ class Locking(Room):
         wait for it, both in seconds. Raises redis-py's LockError where it could
         not be had or is no longer owned.
         """
-        client = redis_client(self._alias.config)
-        return client.lock(
+        client = redis_client(self.alias.config)
+        return client.lock(  # type: ignore[no-any-return]
             self._key(key, version),
             timeout=timeout,
             sleep=sleep,
@@ -55,7 +55,7 @@ class Locking(Room):
         thread_local: bool = True,
     ) -> AsyncLock:
         """Return a lock for asyncio: `async with cache.alock("job", timeout=10)`."""
-        client = aredis_client(self._alias.config)
+        client = aredis_client(self.alias.config)
         return client.lock(
             self._key(key, version),
             timeout=timeout,

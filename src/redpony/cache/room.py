@@ -14,7 +14,9 @@ from django.core.cache.backends.base import (
     BaseCache,
     memcache_key_warnings,
 )
-from django.core.cache.backends.base import default_key_func as django_key
+from django.core.cache.backends.base import (
+    default_key_func as django_key,
+)
 
 from redpony import events
 from redpony.alias import Alias
@@ -22,9 +24,12 @@ from redpony.cache import policy
 from redpony.conf import AliasConfig, read_alias
 from redpony.errors import Tampered, Unavailable, Unreadable
 from redpony.keys import are_portable, is_portable
-from redpony.plan import Plan, Raised, TwoColoured
+from redpony.plan import Plan, Raised, TwoColoured, name_of
 
 R = TypeVar("R")
+
+django_key_function = django_key
+"""Django's default `KEY_FUNCTION`."""
 
 DEFAULT: Any = DEFAULT_TIMEOUT
 """The alias' own `TIMEOUT`."""
@@ -48,15 +53,15 @@ def alias_for(config: AliasConfig) -> Alias:
 class Room(TwoColoured, BaseCache):
     """The base of the cache's rooms. Cheap to make: Django makes many."""
 
-    _alias: Alias
+    alias: Alias
     _custom_keys: ClassVar[bool] = False
 
     def __init__(self, location: Any, params: dict[str, Any]) -> None:
         config = read_alias(None, location, params)
         super().__init__(_for_django(params))
-        self._alias = alias_for(config)
-        self._codec = self._alias.codec
-        self._drive = self._alias.drive
+        self.alias = alias_for(config)
+        self._codec = self.alias.codec
+        self._drive = self.alias.drive
         self._head = f"{self.key_prefix}:{self.version}:"
         self._plain = not self._custom_keys and self.key_func is django_key
 
@@ -72,25 +77,25 @@ class Room(TwoColoured, BaseCache):
 
     def _run(self, plan: Plan[R]) -> R:
         if events.listening:
-            plan = self._alias.observed(plan)
+            plan = self.alias.observed(plan)
         try:
             result = self._drive(plan)
         except Unavailable as error:
-            return self._fallback(plan.__name__, error)  # type: ignore[no-any-return]
-        if type(result) is Raised:
+            return self._fallback(name_of(plan), error)  # type: ignore[no-any-return]
+        if isinstance(result, Raised):
             raise result.error
-        return result  # type: ignore[no-any-return]
+        return result
 
     async def _arun(self, plan: Plan[R]) -> R:
         if events.listening:
-            plan = self._alias.observed(plan)
+            plan = self.alias.observed(plan)
         try:
-            result = await self._alias.adrive(plan)
+            result = await self.alias.adrive(plan)
         except Unavailable as error:
-            return self._fallback(plan.__name__, error)  # type: ignore[no-any-return]
-        if type(result) is Raised:
+            return self._fallback(name_of(plan), error)  # type: ignore[no-any-return]
+        if isinstance(result, Raised):
             raise result.error
-        return result  # type: ignore[no-any-return]
+        return result
 
     def _fallback(self, plan: str, error: Unavailable) -> Any:
         """Return what the policy says of an operation without a server."""
@@ -98,7 +103,7 @@ class Room(TwoColoured, BaseCache):
         answer = policy.ANSWERS.get(name, policy.RAISES)
         if answer is policy.RAISES:
             raise error
-        return self._alias.degraded(name, error, policy.fresh(answer))
+        return self.alias.degraded(name, error, policy.fresh(answer))
 
     # Keys
 
@@ -145,7 +150,7 @@ class Room(TwoColoured, BaseCache):
         try:
             return self._codec.decode(str(key), data)
         except (Tampered, Unreadable) as error:
-            self._alias.refused(error)
+            self.alias.refused(error)
             return default
 
 

@@ -28,6 +28,7 @@ from redpony.commands import (
     SSCAN,
     SUNION,
     SUNIONSTORE,
+    Argument,
     Command,
     Kind,
 )
@@ -58,7 +59,10 @@ class Sets(Room):
         if not values:
             return 0
         encode = self._codec.encode_member
-        args = (self._key(key, version), *map(encode, values))
+        args: tuple[Argument, ...] = (
+            self._key(key, version),
+            *map(encode, values),
+        )
         return (yield Command(kind, args))  # type: ignore[no-any-return]
 
     def _scard(self, key: Any, version: int | None = None) -> Plan[int]:
@@ -67,7 +71,9 @@ class Sets(Room):
 
     scard, ascard = both(_scard)
 
-    def _sismember(self, key: Any, member: Any, version: int | None = None) -> Plan[bool]:
+    def _sismember(
+        self, key: Any, member: Any, version: int | None = None
+    ) -> Plan[bool]:
         """Return whether a value is a member. One round trip."""
         data = self._codec.encode_member(member)
         return bool((yield SISMEMBER(self._key(key, version), data)))
@@ -81,7 +87,10 @@ class Sets(Room):
         if not members:
             return []
         encode = self._codec.encode_member
-        args = (self._key(key, version), *map(encode, members))
+        args: tuple[Argument, ...] = (
+            self._key(key, version),
+            *map(encode, members),
+        )
         return [bool(each) for each in (yield Command(SMISMEMBER, args))]
 
     smismember, asmismember = both(_smismember)

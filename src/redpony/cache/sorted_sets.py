@@ -6,6 +6,7 @@ Members are in canonical form, as those of sets. Scores are floats; bounds may b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -148,7 +149,9 @@ class SortedSets(Room):
         kind = ZREVRANGE if desc else ZRANGE
         args = (b"%d" % start, b"%d" % end)
         return (
-            yield from self._ranged(kind, key, args, withscores, score_cast_func, version)
+            yield from self._ranged(
+                kind, key, args, withscores, score_cast_func, version
+            )
         )
 
     zrange, azrange = both(_zrange)
@@ -250,7 +253,10 @@ class SortedSets(Room):
         """Remove members; return how many were there. One round trip, atomic."""
         if not values:
             return 0
-        args = (self._key(key, version), *map(self._member, values))
+        args: tuple[Argument, ...] = (
+            self._key(key, version),
+            *map(self._member, values),
+        )
         return (yield Command(ZREM, args))  # type: ignore[no-any-return]
 
     zrem, azrem = both(_zrem)
@@ -281,7 +287,9 @@ class SortedSets(Room):
 
     zremrangebyrank, azremrangebyrank = both(_zremrangebyrank)
 
-    def _zscore(self, key: Any, value: Any, version: int | None = None) -> Plan[float | None]:
+    def _zscore(
+        self, key: Any, value: Any, version: int | None = None
+    ) -> Plan[float | None]:
         """Return a member's score, or None. One round trip."""
         reply = yield ZSCORE(self._key(key, version), self._member(value))
         return None if reply is None else float(reply)
@@ -323,7 +331,7 @@ def _score(score: Any) -> bytes:
     if isinstance(score, int):
         return b"%d" % score
     number = float(score)
-    if number != number:
+    if math.isnan(number):
         raise ValueError("a score must be a number, not nan")
     return repr(number).encode()
 

@@ -34,7 +34,9 @@ _MISSING = object()
 class Values(Room):
     """Django's cache methods for single and many values."""
 
-    def _get(self, key: Any, default: Any = None, version: int | None = None) -> Plan[Any]:
+    def _get(
+        self, key: Any, default: Any = None, version: int | None = None
+    ) -> Plan[Any]:
         """Return the value stored under a key, or `default`.
 
         One round trip. A value that is tampered with or unreadable is a miss.
@@ -42,13 +44,13 @@ class Values(Room):
         try:
             data = yield Command(GET, (self._key(key, version),))
         except Unavailable as error:
-            return self._alias.degraded("get", error, default)
+            return self.alias.degraded("get", error, default)
         if data is None:
             return default
         try:
             return self._codec.decode(str(key), data)
         except (Tampered, Unreadable) as error:
-            self._alias.refused(error)
+            self.alias.refused(error)
             return default
 
     get, aget = both(_get)
@@ -79,7 +81,8 @@ class Values(Room):
         reply = yield _set(full, data, ms, nx=nx, xx=xx)
         return reply is not None
 
-    set, aset = both(_set)
+    # BaseCache promises None; what a caller may ignore, it may also have.
+    set, aset = both(_set)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 
     def _add(
         self,
@@ -152,10 +155,10 @@ class Values(Room):
                 )
                 found = [data for reply in replies.check() for data in reply]
         except Unavailable as error:
-            return self._alias.degraded("get_many", error, {})
+            return self.alias.degraded("get_many", error, {})
         values, refused = self._codec.decode_many(map(str, wanted), found)
-        for _, error in refused:
-            self._alias.refused(error)
+        for _, reason in refused:
+            self.alias.refused(reason)
         if all(type(key) is str for key in wanted):
             return values
         return {key: values[str(key)] for key in wanted if str(key) in values}
@@ -189,7 +192,8 @@ class Values(Room):
             size += len(stored)
             commands.append(_set(make(key, version), stored, ms))
         if size > BULKY:
-            commands[0] = _set(*commands[0].args[:2], ms, lane=Lane.BULK)
+            first = commands[0]
+            commands[0] = SET.of(first.args, lane=Lane.BULK)
         replies = yield Batch(commands)
         return self._failed(keys, replies)
 
@@ -198,7 +202,7 @@ class Values(Room):
         failed: list[Any] = []
         for key, reply in zip(keys, replies, strict=True):
             if isinstance(reply, Unavailable):
-                self._alias.degraded("set_many", reply, None)
+                self.alias.degraded("set_many", reply, None)
                 failed.append(key)
             elif isinstance(reply, RedponyError):
                 raise reply
@@ -219,9 +223,9 @@ class Values(Room):
         if len(full) <= CHUNK:
             return (yield Command(UNLINK, full))  # type: ignore[no-any-return]
         replies = yield Batch([UNLINK.of(part) for part in _chunks(full)])
-        return sum(replies.check())
+        return int(sum(replies.check()))
 
-    delete_many, adelete_many = both(_delete_many)
+    delete_many, adelete_many = both(_delete_many)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 
     def _get_or_set(
         self,
@@ -253,7 +257,7 @@ class Values(Room):
         try:
             stored, found = replies.check()
         except Unavailable as error:
-            return self._alias.degraded("get_or_set", error, default)
+            return self.alias.degraded("get_or_set", error, default)
         if stored is not None or found is None:
             return default
         return self._decoded(key, found, default)

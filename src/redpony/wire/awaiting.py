@@ -84,7 +84,7 @@ class AsyncDriver:
 
     async def ask(self, command: Command) -> Any:
         """Return the reply to one command, or raise."""
-        lane = command._lane or command.kind.lane  # noqa: SLF001
+        lane = command.detour or command.kind.lane
         if lane is Lane.BLOCKING:
             if command.timeout is None:
                 raise TypeError(

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from redpony import events
 from redpony.commands import EXEC, MULTI, Command, Lane, Repeat
 from redpony.errors import (
     AuthenticationFailed,
@@ -86,7 +85,7 @@ class BlockingDriver:
     def ask(self, command: Command) -> Any:
         """Return the reply to one command, or raise."""
         kind = command.kind
-        if kind.plain and command._lane is None and not self._breaker.blocked:  # noqa: SLF001
+        if kind.plain and command.detour is None and not self._breaker.blocked:
             try:
                 connection = self._idle.pop()
             except IndexError:
@@ -132,7 +131,7 @@ class BlockingDriver:
         return reply
 
     def _ask_carefully(self, command: Command) -> Any:
-        if command._lane is not None or command.kind.lane is not Lane.SHARED:  # noqa: SLF001
+        if command.detour is not None or command.kind.lane is not Lane.SHARED:
             return self._ask_on_lane(command)
         payload = pack(command.words())
         repeatable = command.kind.repeat is _SAFE
@@ -327,10 +326,16 @@ class BlockingDriver:
 
     def _ask_on_lane(self, command: Command) -> Any:
         if command.lane is Lane.BLOCKING and command.timeout is None:
-            raise TypeError(f"{command.name} blocks: yield it as Wait(command, timeout)")
+            raise TypeError(
+                f"{command.name} blocks: yield it as Wait(command, timeout)"
+            )
         plain = Command(
-            command.kind, command.args, command.timeout, Lane.SHARED,
-            command.script, command.numkeys,
+            command.kind,
+            command.args,
+            command.timeout,
+            Lane.SHARED,
+            command.script,
+            command.numkeys,
         )
         payload = pack(plain.words())
         expires = monotonic() + (command.timeout or self._deadline)
@@ -378,4 +383,3 @@ def unfold_transaction(commands: Sequence[Command], items: list[Any]) -> list[An
     if not isinstance(reason, RedponyError):
         reason = ProtocolError("EXEC was not answered with a list", outcome="unknown")
     return [reason] * len(commands)
-

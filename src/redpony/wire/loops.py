@@ -26,10 +26,10 @@ import time
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Any
 
-from redpony.commands import Command, Kind, Lane
-from redpony.commands import Access, Repeat
+from redpony.commands import Access, Command, Kind, Lane, Repeat
 from redpony.errors import RedponyError, Unavailable, Unreachable
 from redpony.wire import naming, outcomes, tls
 from redpony.wire.config import LinkConfig, Tcp, Unix
@@ -37,7 +37,7 @@ from redpony.wire.credentials import Renewal
 from redpony.wire.handshake import credentials, handshake
 from redpony.wire.multiplexer import Multiplexer
 from redpony.wire.replies import pack
-from redpony.wire.stream import _abandon, cannot_connect, tune
+from redpony.wire.stream import abandon_socket, cannot_connect, tune
 
 SLICE = 0.05
 _RAW = Kind("HANDSHAKE", Access.WRITE, Repeat.NEVER, None)
@@ -179,9 +179,7 @@ class LoopConnections:
                 future = connection.submit(
                     payload, (command,), self._config.connect_timeout
                 )
-                future.add_done_callback(
-                    lambda done, on=connection: _check_renewal(done, on)
-                )
+                future.add_done_callback(partial(_check_renewal, connection))
 
     def close(self) -> None:
         for task in list(self._opening.values()):
@@ -200,7 +198,7 @@ class LoopConnections:
         for connection in list(self._all):
             connection.usable = False
             if connection.sock is not None:
-                _abandon(connection.sock)
+                abandon_socket(connection.sock)
 
     async def _open(self) -> Multiplexer:
         config = self._config
@@ -365,14 +363,12 @@ class Loops:
                 loop.call_soon_threadsafe(state.reauthenticate, words)
 
 
-def _check_renewal(done: asyncio.Future[Any], connection: Multiplexer) -> None:
+def _check_renewal(connection: Multiplexer, done: asyncio.Future[Any]) -> None:
     if done.cancelled():
         return
     error = done.exception() or done.result()
     if isinstance(error, RedponyError):
-        connection.close(
-            Unavailable(f"AUTH was refused: {error}", outcome="unknown")
-        )
+        connection.close(Unavailable(f"AUTH was refused: {error}", outcome="unknown"))
 
 
 def _wake(future: asyncio.Future[None]) -> None:

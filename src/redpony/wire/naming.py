@@ -47,9 +47,7 @@ async def alook_up(host: str, port: int, timeout: float) -> Found:
     answer: Found | OSError | None = None
     try:
         async with asyncio.timeout(timeout):
-            answer = list(
-                await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            )
+            answer = list(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except TimeoutError:
         pass
     except OSError as error:

@@ -20,7 +20,6 @@ from redpony.errors import (
     Unreachable,
 )
 
-
 _FINAL = (DeadlineExceeded, ProtocolError, AuthenticationFailed, Unreachable)
 
 

@@ -8,11 +8,12 @@ one, comes out of hiredis as an ordinary reply and would shift all that follow.)
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, cast
 
 import hiredis
 
-from redpony.commands import Command
+from redpony.commands import Argument, Command
 from redpony.errors import ProtocolError, RedponyError, from_reply
 
 
@@ -28,7 +29,7 @@ INCOMPLETE: Final = _Incomplete()
 
 PushNotification: type = hiredis.PushNotification
 
-pack = hiredis.pack_command
+pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)
 
 
 def new_reader() -> Any:
@@ -48,11 +49,7 @@ def pack_all(commands: list[Command] | tuple[Command, ...]) -> bytes:
 def misfit(command: Command, reply: Any) -> ProtocolError | None:
     """Return an error if this cannot be the command's reply."""
     possible = command.kind.reply
-    if (
-        not possible
-        or type(reply) in possible
-        or isinstance(reply, RedponyError)
-    ):
+    if not possible or type(reply) in possible or isinstance(reply, RedponyError):
         return None
     if isinstance(reply, possible):
         return None

@@ -73,8 +73,7 @@ class PolledStream:
 
     def receive(self, expires: float) -> bytes:
         left = expires - time.monotonic()
-        if left <= 0:
-            left = 0  # what has arrived is still taken
+        left = max(0, left)  # what has arrived is still taken
         if not self._poll(left * 1000):
             raise TimeoutError
         data = self._recv(CHUNK)
@@ -98,7 +97,7 @@ class PolledStream:
         self._socket.close()
 
     def abandon(self) -> None:
-        _abandon(self._socket)
+        abandon_socket(self._socket)
 
 
 class TimedStream:
@@ -138,10 +137,10 @@ class TimedStream:
         self._socket.close()
 
     def abandon(self) -> None:
-        _abandon(self._socket)
+        abandon_socket(self._socket)
 
 
-def _abandon(sock: socket.socket) -> None:
+def abandon_socket(sock: socket.socket) -> None:
     """Let go of a forked copy without a word to the peer.
 
     The descriptor number stays taken (it points to nothing now), so nothing
