@@ -16,6 +16,7 @@ from redpony.commands import Command
 from redpony.conf import AliasConfig
 from redpony.connections import link_for
 from redpony.errors import RedponyError, Tampered, Unavailable, Unreadable
+from redpony.eventlog import Voice, log_alias
 from redpony.plan import Batch, Plan, Raised, Wait, name_of
 
 R = TypeVar("R")
@@ -32,6 +33,8 @@ class Alias:
         self.degrades = config.on_error == "degrade"
         self.drive: Callable[[Plan[Any]], Any] = self.link.blocking.drive
         self.adrive = self.link.awaiting.drive
+        node = self.link.config.label
+        log_alias(self.name, Voice(config.logger, config.log_degraded, node))
 
     def degraded(self, name: str, error: Unavailable, answer: R) -> R:
         """Return the answer of an operation whose server is unavailable.

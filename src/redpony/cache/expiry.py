@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from redpony.cache.room import DEFAULT, Room, milliseconds, moment
-from redpony.commands import EXPIREAT, PERSIST, PEXPIRE, PEXPIREAT, PTTL
+from redpony.commands import PERSIST, PEXPIRE, PEXPIREAT, PTTL
 from redpony.plan import Plan, both
 
 
@@ -86,11 +86,8 @@ class Expiry(Room):
 
         Returns whether it is there; a time gone by deletes it. One round trip.
         """
-        if isinstance(when, datetime) or when != int(when):
-            ms = moment(when if isinstance(when, datetime) else when * 1000, 1000)
-            return bool((yield PEXPIREAT(self._key(key, version), b"%d" % ms)))
-        seconds = moment(when, 1)
-        return bool((yield EXPIREAT(self._key(key, version), b"%d" % seconds)))
+        ms = moment(when, 1000)
+        return bool((yield PEXPIREAT(self._key(key, version), b"%d" % ms)))
 
     expire_at, aexpire_at = both(_expire_at)
 
@@ -101,7 +98,7 @@ class Expiry(Room):
 
         Returns whether it is there; a time gone by deletes it. One round trip.
         """
-        ms = moment(when, 1000)
+        ms = moment(when, 1)
         return bool((yield PEXPIREAT(self._key(key, version), b"%d" % ms)))
 
     pexpire_at, apexpire_at = both(_pexpire_at)

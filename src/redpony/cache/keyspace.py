@@ -13,7 +13,7 @@ from typing import Any
 
 from redpony.cache.room import Room, django_key_function
 from redpony.commands import FLUSHDB, SCAN, UNLINK, Command
-from redpony.errors import InvalidSetting, RedponyError
+from redpony.errors import InvalidSetting
 from redpony.keys import escape_glob, is_entry, original
 from redpony.plan import Batch, Plan, both
 
@@ -163,10 +163,7 @@ class KeySpace(Room):
                 flight.append(_scan(cursor, glob, page))
             if not flight:
                 return removed
-            replies = list((yield Batch(flight)))
-            for reply in replies:
-                if isinstance(reply, RedponyError):
-                    raise reply
+            replies = (yield Batch(flight)).check()
             if found:
                 removed += replies[0]
             if cursor == START:

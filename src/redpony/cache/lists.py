@@ -26,6 +26,7 @@ from redpony.commands import (
     Command,
     Kind,
 )
+from redpony.errors import Unavailable
 from redpony.plan import Plan, both
 
 
@@ -66,7 +67,7 @@ class Lists(Room):
 
         With `count`, a list of at most so many. One round trip, atomic.
         """
-        return (yield from self._pop(LPOP, key, count, version))
+        return (yield from self._pop_element(LPOP, key, count, version))
 
     lpop, alpop = both(_lpop)
 
@@ -77,17 +78,20 @@ class Lists(Room):
 
         With `count`, a list of at most so many. One round trip, atomic.
         """
-        return (yield from self._pop(RPOP, key, count, version))
+        return (yield from self._pop_element(RPOP, key, count, version))
 
     rpop, arpop = both(_rpop)
 
-    def _pop(
+    def _pop_element(
         self, kind: Kind, key: Any, count: int | None, version: int | None
     ) -> Plan[Any]:
         full = self._key(key, version)
         if count is None:
             return self._element((yield kind(full)))
-        return self._elements((yield kind(full, b"%d" % count)))
+        try:
+            return self._elements((yield kind(full, b"%d" % count)))
+        except Unavailable as error:
+            return self.alias.degraded(kind.name.lower(), error, [])
 
     def _llen(self, key: Any, version: int | None = None) -> Plan[int]:
         """Return the length. One round trip."""

@@ -84,7 +84,7 @@ class Room(TwoColoured, BaseCache):
             return self._fallback(name_of(plan), error)  # type: ignore[no-any-return]
         if isinstance(result, Raised):
             raise result.error
-        return result
+        return result  # type: ignore[no-any-return]
 
     async def _arun(self, plan: Plan[R]) -> R:
         if events.listening:
@@ -177,16 +177,19 @@ def milliseconds(timeout: Any, name: str = "timeout") -> int | None:
     return max(found, GONE)
 
 
-def moment(when: Any, unit: int, name: str = "when") -> int:
-    """Return a point in time as whole seconds (unit 1) or milliseconds (1000)."""
+def moment(when: Any, unit: int) -> int:
+    """Return a point in time in ms since the epoch.
+
+    A number counts seconds (`unit` 1000) or milliseconds (`unit` 1).
+    """
     if isinstance(when, datetime):
-        return int(when.timestamp() * unit)
+        return int(when.timestamp() * 1000)
     if isinstance(when, bool) or not isinstance(when, Real):
         raise TypeError(
-            f"{name} must be a datetime or a number since the epoch, "
+            "when must be a datetime or a number since the epoch, "
             f"not {type(when).__name__}"
         )
-    return int(when)  # type: ignore[call-overload, no-any-return]
+    return int(float(when) * unit)
 
 
 def _for_django(params: dict[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from redpony.commands import (
     Command,
     Kind,
 )
+from redpony.errors import Unavailable
 from redpony.keys import glob
 from redpony.plan import Plan, both
 
@@ -91,7 +92,11 @@ class Sets(Room):
             self._key(key, version),
             *map(encode, members),
         )
-        return [bool(each) for each in (yield Command(SMISMEMBER, args))]
+        try:
+            reply = yield Command(SMISMEMBER, args)
+        except Unavailable as error:
+            return self.alias.degraded("smismember", error, [False] * len(members))
+        return [bool(each) for each in reply]
 
     smismember, asmismember = both(_smismember)
 
@@ -124,7 +129,10 @@ class Sets(Room):
         if count is None:
             data = yield SPOP(full)
             return None if data is None else self._codec.decode_member(data)
-        return self._members((yield SPOP(full, b"%d" % count)))
+        try:
+            return self._members((yield SPOP(full, b"%d" % count)))
+        except Unavailable as error:
+            return self.alias.degraded("spop", error, set())
 
     spop, aspop = both(_spop)
 
@@ -140,7 +148,10 @@ class Sets(Room):
             data = yield SRANDMEMBER(full)
             return None if data is None else self._codec.decode_member(data)
         decode = self._codec.decode_member
-        return [decode(data) for data in (yield SRANDMEMBER(full, b"%d" % count))]
+        try:
+            return [decode(data) for data in (yield SRANDMEMBER(full, b"%d" % count))]
+        except Unavailable as error:
+            return self.alias.degraded("srandmember", error, [])
 
     srandmember, asrandmember = both(_srandmember)
 

@@ -32,6 +32,7 @@ from redpony.commands import (
     Command,
     Kind,
 )
+from redpony.errors import Unavailable
 from redpony.plan import Plan, both
 
 Bound = float | str
@@ -111,7 +112,7 @@ class SortedSets(Room):
         None from an empty set. With `count`, a list of at most so many. One round
         trip, atomic.
         """
-        return (yield from self._pop(ZPOPMAX, key, count, version))
+        return (yield from self._pop_scored(ZPOPMAX, key, count, version))
 
     zpopmax, azpopmax = both(_zpopmax)
 
@@ -119,18 +120,21 @@ class SortedSets(Room):
         self, key: Any, count: int | None = None, version: int | None = None
     ) -> Plan[Any]:
         """Remove the member with the lowest score; as `zpopmax`."""
-        return (yield from self._pop(ZPOPMIN, key, count, version))
+        return (yield from self._pop_scored(ZPOPMIN, key, count, version))
 
     zpopmin, azpopmin = both(_zpopmin)
 
-    def _pop(
+    def _pop_scored(
         self, kind: Kind, key: Any, count: int | None, version: int | None
     ) -> Plan[Any]:
         full = self._key(key, version)
         if count is None:
             found = self._scored((yield kind(full)), float)
             return found[0] if found else None
-        return self._scored((yield kind(full, b"%d" % count)), float)
+        try:
+            return self._scored((yield kind(full, b"%d" % count)), float)
+        except Unavailable as error:
+            return self.alias.degraded(kind.name.lower(), error, [])
 
     def _zrange(
         self,

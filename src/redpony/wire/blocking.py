@@ -147,7 +147,13 @@ class BlockingDriver:
         return reply
 
     def ask_all(self, batch: Batch) -> Replies:
-        """Return the replies of a batch, in one flight."""
+        """Return the replies of a batch, in one flight; never raise what they met."""
+        try:
+            return self._ask_all(batch)
+        except Unavailable as error:
+            return Replies([error] * len(batch.commands))
+
+    def _ask_all(self, batch: Batch) -> Replies:
         commands = batch.commands
         if not commands:
             return Replies([])

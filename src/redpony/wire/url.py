@@ -114,36 +114,36 @@ def masked(url: str) -> str:
 
     That is what stands before the last `@` (except a user's name that is
     followed by a colon), the value of every parameter that is not known to be
-    harmless, and what stands where a port should be and is none.
+    harmless, and what stands where a port should be and is none. Rather too much
+    is masked than too little.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
         scheme, rest = "", url
-    before, at, after = rest.rpartition("@")
-    if at and "?" in before and "?" not in after:
-        # An "@" inside the query; the authority may hold another one.
-        before, at, after = "", "", rest
-        head, mark, query = after.partition("?")
-        inner, inner_at, head = head.rpartition("@")
-        before, at, after = inner, inner_at, head + mark + query
-    if at:
-        user, colon, _ = before.partition(":")
-        shown = f"{user}:***@" if colon and "?" not in user else "***@"
+    head, mark, query = rest.partition("?")
+    if "@" in query and not ("@" in head and _known_parameters(query)):
+        # The "?" may belong to a password: what counts is the last "@".
+        before, at, rest = rest.rpartition("@")
+        head, mark, query = rest.partition("?")
     else:
-        shown = ""
-    place, mark, query = after.partition("?")
-    host, slash, path = place.partition("/")
+        before, at, head = head.rpartition("@")
+    user, colon, _ = before.partition(":")
+    shown = (f"{user}:***@" if colon and "?" not in user else "***@") if at else ""
+    host, slash, path = head.partition("/")
     if not at and not re.fullmatch(r"(\[[0-9a-fA-F:.]*\]|[^:\[\]]*)(:\d*)?", host):
         host = f"{host.partition(':')[0]}:***" if host[:1] != "[" else "[***"
-    pairs = [_masked_pair(pair) for pair in query.split("&")] if mark else []
-    return f"{scheme}{separator}{shown}{host}{slash}{path}{mark}{'&'.join(pairs)}"
+    pairs = "&".join(_masked_pair(pair) for pair in query.split("&")) if mark else ""
+    return f"{scheme}{separator}{shown}{host}{slash}{path}{mark}{pairs}"
 
 
 def nearest(name: str, known: tuple[str, ...]) -> str:
     """Return ` Did you mean "...?"` if a known name is near, else nothing."""
-    by_folded = {each.casefold(): each for each in known}
-    found = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
-    return f' Did you mean "{by_folded[found[0]]}"?' if found else ""
+    found = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    if not found:
+        by_folded = {each.casefold(): each for each in known}
+        near = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+        found = [by_folded[each] for each in near]
+    return f' Did you mean "{found[0]}"?' if found else ""
 
 
 def _embedded(url: str, rest: str) -> EmbeddedUrl:
@@ -334,12 +334,16 @@ _EMBEDDED_PARAMETERS: Final[dict[str, Callable[[str], Value]]] = {
 _SECRET_PARAMETERS: Final = frozenset({"password", "ssl_password", "ssl_ca_data"})
 
 
+def _known_parameters(query: str) -> bool:
+    return all(pair.partition("=")[0] in PARAMETERS for pair in query.split("&"))
+
+
 def _masked_pair(pair: str) -> str:
     name, equals, _ = pair.partition("=")
     known = name in PARAMETERS or name in _EMBEDDED_PARAMETERS
-    if not equals or (known and name not in _SECRET_PARAMETERS):
+    if known and name not in _SECRET_PARAMETERS:
         return pair
-    return f"{name}=***"
+    return f"{name}=***" if equals else "***" if name else ""
 
 
 def _text(value: Value | None) -> str | None:
