@@ -9,6 +9,7 @@ between threads; one is made per alias.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from hmac import compare_digest
 from typing import Any
 
@@ -16,7 +17,7 @@ from redpony.codec import legacy, members, serializers
 from redpony.codec.config import CodecConfig
 from redpony.codec.numbers import INT64_MAX, INT64_MIN, read_int64
 from redpony.codec.seal import BODY, HEAD, MARK, prefixed
-from redpony.codec.sealed import LARGE, Sealer, Toolbox, tampered, undecodable
+from redpony.codec.sealed import LARGE, Reader, Sealer, Toolbox, tampered, undecodable
 from redpony.errors import InvalidSetting, Tampered, TooLarge, Unreadable
 
 SEALED = "sealed"
@@ -53,10 +54,10 @@ class Codec:
         Raises `InvalidSetting`, with the remedy where a library is missing.
         """
         formats = frozenset((config.format, *config.read_formats))
-        for format in formats:
-            if format not in FORMATS:
+        for name in formats:
+            if name not in FORMATS:
                 raise InvalidSetting(
-                    f"The format {format!r} in FORMAT or READ_FORMATS is unknown. "
+                    f"The format {name!r} in FORMAT or READ_FORMATS is unknown. "
                     f"Use {', '.join(FORMATS)}."
                 )
         if config.max_value_bytes < 1:
@@ -66,9 +67,7 @@ class Codec:
         self._legacy_writer = legacy.writer(config)
         self._legacy_reader = legacy.reader(config, formats)
         self._accepts_sealed = SEALED in formats
-        self._values: Sealer | None = None
-        self._fields: Sealer | None = None
-        self._readers: dict[bytes, Any] = {}
+        self._readers: dict[bytes, Reader] = {}
         self._small_read = self._small_write = 0
         if self._accepts_sealed:
             box = Toolbox(config)
@@ -107,7 +106,6 @@ class Codec:
         name = key.encode()
         length = len(name)
         if len(body) >= self._small_write or length >= _SHORT:
-            assert self._values is not None
             return self._values.seal(prefixed(name), body)
         mac = self._hasher.copy()
         mac.update(_LENGTHS[length] + name + body)
@@ -122,7 +120,7 @@ class Codec:
         name = key.encode()
         length = len(name)
         if reader is None or len(data) > self._small_read or length >= _SHORT:
-            return self._decode_rest(self._values, data, key)
+            return self._decode_rest(data, key)
         body = data[BODY:]
         mac = reader[0].copy()
         mac.update(_LENGTHS[length] + name + body)
@@ -169,7 +167,6 @@ class Codec:
             body = self._dumps(value)
         except Exception as error:
             raise serializers.refusal(self._serializer, value, error) from error
-        assert self._fields is not None
         return self._fields.seal(_joined((key, field)), body)
 
     def decode_field(self, key: str, field: str, data: bytes) -> Any:
@@ -177,7 +174,7 @@ class Codec:
 
         Raises `Tampered` or `Unreadable`.
         """
-        return self._decode_rest(self._fields, data, key, field)
+        return self._decode_rest(data, key, field)
 
     # Members of sets and sorted sets, elements of lists
 
@@ -199,28 +196,27 @@ class Codec:
     def decode_member(self, data: bytes) -> Any:
         """Return the member or element that `data` encodes, or raise `Unreadable`."""
         if self._accepts_sealed:
-            try:
+            with suppress(members.NotCanonical):
                 return members.decode(data)
-            except members.NotCanonical as error:
-                if self._legacy_reader is None:
-                    raise Unreadable(
-                        "A member is not in the canonical encoding, and READ_FORMATS "
-                        "accepts no other.",
-                        reason="format",
-                    ) from error
-        assert self._legacy_reader is not None
+        if self._legacy_reader is None:
+            raise Unreadable(
+                "A member is not in the canonical encoding, and READ_FORMATS "
+                "accepts no other.",
+                reason="format",
+            )
         return self._legacy_reader.decode(data)
 
     # The rest
 
-    def _decode_rest(self, sealer: Sealer | None, data: bytes, *names: str) -> Any:
+    def _decode_rest(self, data: bytes, *names: str) -> Any:
         if data[:1] == _MARK:
-            if sealer is None:
+            if not self._accepts_sealed:
                 raise Unreadable(
                     "A stored value is sealed, and READ_FORMATS does not accept "
                     "'sealed'.",
                     reason="format",
                 )
+            sealer = self._values if len(names) == 1 else self._fields
             return sealer.open(_joined(names), data)
         if self._legacy_reader is not None:
             return self._legacy_reader.decode(data)

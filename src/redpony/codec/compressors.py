@@ -25,7 +25,7 @@ from redpony.errors import InvalidSetting
 SETTING = "COMPRESSOR"
 KNOWN = "none, zlib, gzip, lzma, zstd, lz4, brotli"
 IDS = {"none": 0, "zlib": 1, "gzip": 2, "lzma": 3, "zstd": 4, "lz4": 5, "brotli": 6}
-NAMES = {id: name for name, id in IDS.items()}
+NAMES = {number: name for name, number in IDS.items()}
 
 # Smaller values gain too little for the time that it takes.
 _MIN_BYTES = 256

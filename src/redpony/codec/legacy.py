@@ -63,14 +63,12 @@ class Legacy:
         self._django = format == DJANGO
         self._inflates = inflates
         self._max = config.max_value_bytes
-        protocol = (
-            pickle.HIGHEST_PROTOCOL if self._django else pickle.DEFAULT_PROTOCOL
-        )
+        protocol = pickle.HIGHEST_PROTOCOL if self._django else pickle.DEFAULT_PROTOCOL
         self._serializer = serializers.make(config.serializer, config, protocol)
         # Django asks a serializer of the project's own about integers as well.
         # Digits may then be anything; the format that is written decides.
         self._hands_through = config.format == DJANGO and bool(self._serializer.path)
-        self._compressor = self._make_compressor(config, format)
+        self._compressor = self._make_compressor(config)
         self._min = 0
         if self._compressor is not None:
             self._min = self._compressor.legacy_min_bytes
@@ -78,7 +76,7 @@ class Legacy:
                 self._min = config.compress_min_bytes
         self._known: dict[str, Compressor] = {}
 
-    def _make_compressor(self, config: CodecConfig, format: str) -> Compressor | None:
+    def _make_compressor(self, config: CodecConfig) -> Compressor | None:
         if config.compressor == "none":
             return None
         if self._django:
@@ -162,7 +160,7 @@ class Legacy:
             return compressor.inflate(data, self._max)
         except inflate.Overflow:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001, each library has its own
             # django-redis takes what does not decompress as it is.
             return data
 
@@ -198,8 +196,8 @@ def reader(config: CodecConfig, formats: frozenset[str]) -> Legacy | None:
     inflates = DJANGO_REDIS in formats
     if not inflates and DJANGO not in formats:
         return None
-    format = DJANGO_REDIS if inflates else DJANGO
-    return Legacy(replace(config, compress_level=None), format, inflates=inflates)
+    name = DJANGO_REDIS if inflates else DJANGO
+    return Legacy(replace(config, compress_level=None), name, inflates=inflates)
 
 
 def writer(config: CodecConfig) -> Legacy | None:

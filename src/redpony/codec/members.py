@@ -159,13 +159,15 @@ def _datetime(value: Any) -> bytes:
             raise NotSerializable(
                 "A datetime that UTC has no year for cannot be a member."
             ) from None
-    return b"datetime:" + value.isoformat().encode()
+    text: str = value.isoformat()
+    return b"datetime:" + text.encode()
 
 
 def _time(value: Any) -> bytes:
     if value.tzinfo is not None:
         raise NotSerializable("A time with a time zone cannot be a member.")
-    return b"time:" + value.replace(fold=0).isoformat().encode()
+    text: str = value.replace(fold=0).isoformat()
+    return b"time:" + text.encode()
 
 
 def _tuple(value: Any, depth: int) -> bytes:
@@ -219,7 +221,7 @@ def _read_dict(parts: list[Any]) -> dict[Any, Any]:
 _SCALARS: dict[type, Callable[[Any], bytes]] = {
     bytes: lambda value: b"b:" + value,
     bool: lambda value: b"bool:true" if value else b"bool:false",
-    type(None): lambda value: b"none:",
+    type(None): lambda _: b"none:",
     float: _float,
     Decimal: _decimal,
     UUID: lambda value: b"uuid:" + str(value).encode(),
@@ -242,7 +244,7 @@ _READERS: dict[bytes, Callable[[bytes], Any]] = {
     b"b": bytes,
     b"int": lambda data: int(data, 16),
     b"bool": _read_bool,
-    b"none": lambda data: None,
+    b"none": lambda _: None,
     b"float": float,
     b"decimal": lambda data: Decimal(data.decode()),
     b"uuid": lambda data: UUID(data.decode()),

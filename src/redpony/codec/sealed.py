@@ -98,7 +98,6 @@ class Sealer:
     __slots__ = (
         "_box",
         "_compressor",
-        "_dumps",
         "_kind",
         "_min",
         "_packed",
@@ -113,26 +112,29 @@ class Sealer:
         self._box = box
         self._kind = kind
         self._scope = config.scope.encode()
-        self._dumps = box.serializer.dumps
         self._compressor = box.compressor
         self._min = 0
         self.limit = config.max_value_bytes
         self.readers: dict[bytes, Reader] = {}
-        algorithm = ALGORITHMS[config.algorithm]
-        for id in reversed(box.ring):
-            head = bytes((MARK, algorithm, *id, box.serializer.id, 0))
-            reader = self._make_reader(head)
-            self.readers[head] = reader
-        self._plain = head, reader[0]
-        self._packed = self._plain
+        for key_id in box.ring:
+            self._prepare(key_id, None)
+        signing = next(iter(box.ring))
+        self._plain = self._packed = self._prepare(signing, None)
         if box.compressor is not None:
             self._min = box.compressor.min_bytes
             if config.compress_min_bytes is not None:
                 self._min = config.compress_min_bytes
-            head = head[:7] + bytes((box.compressor.id,))
-            reader = self._make_reader(head)
-            self.readers[head] = reader
-            self._packed = head, reader[0]
+            self._packed = self._prepare(signing, box.compressor)
+
+    def _prepare(
+        self, key_id: bytes, compressor: Compressor | None
+    ) -> tuple[bytes, Hasher]:
+        """Have a reader ready; return what a writer of the same frames needs."""
+        algorithm = ALGORITHMS[self._box.config.algorithm]
+        codecs = self._box.serializer.id, compressor.id if compressor else 0
+        head = bytes((MARK, algorithm, *key_id, *codecs))
+        reader = self.readers[head] = self._make_reader(head)
+        return head, reader[0]
 
     @property
     def plain(self) -> tuple[bytes, Hasher]:
@@ -167,11 +169,8 @@ class Sealer:
         if len(data) > self.limit:
             raise too_large(self.limit)
         head = data[:HEAD]
-        reader = self.readers.get(head)
-        if reader is None:
-            # The newcomer is kept only once its seal has proved right.
-            reader = self._make_reader(head)
-        hasher, loads = reader
+        # A newcomer is kept only once its seal has proved right.
+        hasher, loads = reader = self.readers.get(head) or self._make_reader(head)
         body: Any = data[BODY:] if len(data) < LARGE else memoryview(data)[BODY:]
         mac = hasher.copy()
         mac.update(name)

@@ -22,7 +22,7 @@ from redpony.errors import InvalidSetting, NotSerializable
 SETTING = "SERIALIZER"
 KNOWN = "pickle, json, msgpack, msgspec_json, msgspec_msgpack"
 IDS = {"pickle": 1, "json": 2, "msgpack": 3, "msgspec_json": 4, "msgspec_msgpack": 5}
-NAMES = {id: name for name, id in IDS.items()}
+NAMES = {number: name for name, number in IDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +88,19 @@ def _json(config: CodecConfig) -> Serializer:
     return Serializer("json", IDS["json"], dumps, loads)
 
 
-def _msgpack(config: CodecConfig) -> Serializer:
+def _msgpack(_: CodecConfig) -> Serializer:
     msgpack = _library("msgpack", "msgpack", "msgpack")
     loads = partial(msgpack.unpackb, raw=False, strict_map_key=False)
     return Serializer("msgpack", IDS["msgpack"], msgpack.packb, loads)
 
 
-def _msgspec_json(config: CodecConfig) -> Serializer:
+def _msgspec_json(_: CodecConfig) -> Serializer:
     msgspec = _library("msgspec.json", "msgspec_json", "msgspec")
     dumps, loads = msgspec.Encoder().encode, msgspec.Decoder().decode
     return Serializer("msgspec_json", IDS["msgspec_json"], dumps, loads)
 
 
-def _msgspec_msgpack(config: CodecConfig) -> Serializer:
+def _msgspec_msgpack(_: CodecConfig) -> Serializer:
     msgspec = _library("msgspec.msgpack", "msgspec_msgpack", "msgspec")
     dumps, loads = msgspec.Encoder().encode, msgspec.Decoder().decode
     return Serializer("msgspec_msgpack", IDS["msgspec_msgpack"], dumps, loads)
