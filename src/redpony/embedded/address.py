@@ -109,9 +109,12 @@ def _resolve(state: State, deadline: float) -> list[events.Server]:
     ):
         return []
     if not holds:
+        # The new lock first, so that the server is never without one of ours.
+        # Asked before: the new file may get the number of a lost one.
+        stale = held if held is not None and held.is_open() else None
         _process.joined[state.directory] = membership.enter(state, deadline)
-        if held is not None:
-            held.end()
+        if stale is not None:
+            stale.end()
     news = server.ensure(state, deadline)
     if holds and state.directory in _process.known and news[-1].change == "started":
         news.insert(0, events.Server("", "ended", "it was gone"))

@@ -34,7 +34,8 @@ class Binary:
     @property
     def rank(self) -> tuple[bool, tuple[int, ...]]:
         """Higher is preferred; the same for everybody, so that two virtual
-        environments do not restart each other's server in turn."""
+        environments do not restart each other's server in turn.
+        """
         return self.kind == "valkey", self.version
 
     def __str__(self) -> str:

@@ -35,17 +35,18 @@ class Membership:
         """
         return (
             self.owner == os.getpid()
-            and self._open()
+            and self.is_open()
             and locks.same_file(self.descriptor, path)
         )
 
     def end(self) -> None:
         """Give the lock back, unless the file was closed by somebody else."""
-        if self._open():
+        if self.is_open():
             with suppress(OSError):
                 os.close(self.descriptor)
 
-    def _open(self) -> bool:
+    def is_open(self) -> bool:
+        """Whether the file is open still and the number means no other."""
         try:
             found = os.fstat(self.descriptor)
         except OSError:

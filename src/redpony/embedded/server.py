@@ -117,9 +117,9 @@ def _spawn(state: State, deadline: float) -> bool:
         data_lock = -1
         if state.persist:
             data_lock = _lock_data(state, stack, deadline)
-        for leftover in (state.socket, state.directory / "dump.rdb", state.parents):
-            if leftover != state.parents or not _others(state):
-                leftover.unlink(missing_ok=True)
+        # A data file would be read although nothing is to be kept.
+        for leftover in (state.socket, state.directory / "dump.rdb"):
+            leftover.unlink(missing_ok=True)
         supervisor.bound_log(str(state.log))
         stamp.write(state, program)
         _run(state, lock, data_lock, 0, _command(state, program))
@@ -132,11 +132,6 @@ def _adopt(state: State, process: int) -> bool:
             return False
         _run(state, lock, -1, process, [])
         return True
-
-
-def _others(state: State) -> bool:
-    """Whether parents are named; their children look again and name them again."""
-    return state.parents.exists()
 
 
 def _lock_data(state: State, stack: ExitStack, deadline: float) -> int:
@@ -169,21 +164,26 @@ def _run(
         *map(str, (lock, data_lock, adopted)),
         *command,
     ]
-    # It forks and goes on by itself, so this is over at once.
-    finished = subprocess.run(
-        [_python(), "-I", "-S", supervisor.__file__, *words],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        cwd=state.directory,
-        start_new_session=True,
-        pass_fds=passed,
-        check=False,
-    )
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    log = os.open(state.log, flags, 0o600)
+    try:
+        # It forks and goes on by itself, so this is over at once. A pipe would
+        # stay open as long as it lives.
+        finished = subprocess.run(
+            [_python(), "-I", "-S", supervisor.__file__, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            cwd=state.directory,
+            start_new_session=True,
+            pass_fds=passed,
+            check=False,
+        )
+    finally:
+        os.close(log)
     if finished.returncode:
         raise Unavailable(
-            "The embedded server's supervisor did not start: "
-            + finished.stderr.decode(errors="replace").strip()[-500:]
+            "The embedded server's supervisor did not start. " + _log_end(state)
         )
 
 
@@ -219,8 +219,7 @@ def _await_answer(state: State, deadline: float) -> None:
             return
         if found is Presence.ABSENT and not locks.is_held(state.supervisor):
             raise Unavailable(
-                "The embedded server ended while it started. The end of its log, "
-                f"{state.log}:\n" + "\n".join(log_lines(state, 10))
+                "The embedded server ended while it started. " + _log_end(state)
             )
         if time.monotonic() >= deadline:
             if found is Presence.LOADING:
@@ -258,6 +257,10 @@ def _python() -> str:
         "The embedded server needs a Python interpreter for its supervisor and finds "
         f"none (sys.executable is {sys.executable!r}). Put python3 on PATH, or {REMEDY}."
     )
+
+
+def _log_end(state: State) -> str:
+    return f"The end of its log, {state.log}:\n" + "\n".join(log_lines(state, 10))
 
 
 def _silent(state: State) -> str:

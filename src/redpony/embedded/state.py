@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2s
 from pathlib import Path
@@ -136,10 +137,11 @@ def _root() -> Path:
 
 def private_directory(path: Path) -> None:
     """Make `path` unless it exists, and verify that it is ours alone."""
+    with suppress(FileNotFoundError):
+        verify(path)
+        return
     try:
-        path.mkdir(mode=0o700)
-    except FileExistsError:
-        pass
+        path.mkdir(mode=0o700, exist_ok=True)  # another process may be first
     except OSError as error:
         raise InvalidSetting(
             f"The embedded server cannot make its directory {path} "

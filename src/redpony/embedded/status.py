@@ -72,9 +72,7 @@ def status(embedded: Embedded) -> Status:
 
 def log_tail(embedded: Embedded, lines: int = 20) -> list[str]:
     """Return the last lines of the server's log; none if it never ran."""
-    return server.log_lines(
-        locate(embedded.directory, persist=embedded.persist), lines
-    )
+    return server.log_lines(locate(embedded.directory, persist=embedded.persist), lines)
 
 
 def _information(state: State) -> dict[str, str]:

@@ -66,14 +66,10 @@ class Supervisor:
     def launch(self, command: list[str], data_lock: int) -> None:
         """Start the server as a child that cannot outlive this process."""
         supervisor = os.getpid()
-        output = os.open(
-            self._path("server.log"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600
-        )
         child = os.fork()
         if child == 0:
             try:
-                os.dup2(output, 1)
-                os.dup2(output, 2)
+                os.dup2(2, 1)  # the log
                 _die_with(supervisor)
                 if data_lock >= 0:  # as long as the server lives, and no longer
                     os.set_inheritable(data_lock, True)
@@ -81,7 +77,6 @@ class Supervisor:
             except BaseException as error:  # noqa: BLE001
                 os.write(2, f"redpony: {command[0]}: {error}\n".encode())
             os._exit(127)
-        os.close(output)
         if data_lock >= 0:
             os.close(data_lock)
         self.watch(child)
@@ -197,9 +192,7 @@ class Supervisor:
     def _in_place(self) -> bool:
         """Whether the directory is still the one that we were started for."""
         try:
-            return os.path.samestat(
-                os.fstat(self.users), os.stat(self._path("users"))
-            )
+            return os.path.samestat(os.fstat(self.users), os.stat(self._path("users")))
         except FileNotFoundError:
             return False
 
