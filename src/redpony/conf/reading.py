@@ -164,6 +164,9 @@ class Reading:
         else:
             wins, loses = (now, before) if rank > before.rank else (before, now)
             self.chosen[option.sets] = wins
+            self.treatments = [
+                each for each in self.treatments if each.where != shown(loses.label)
+            ]
             self.without_effect(loses.label, f"{shown(wins.label)} says otherwise")
 
 

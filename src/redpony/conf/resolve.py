@@ -74,7 +74,11 @@ def examine(alias: str | None, location: Any, params: Mapping[str, Any]) -> Exam
         config=config,
         problems=tuple(reading.problems),
         treatments=tuple(reading.treatments),
-        chosen={name: each.value for name, each in common.chosen.items()},
+        chosen={
+            name: each.value
+            for name, each in reading.chosen.items()
+            if each.rank < Rank.URL
+        },
     )
 
 
@@ -258,10 +262,14 @@ def _codec(reading: Reading, options: Any) -> CodecConfig | None:
     return config
 
 
-def _check_herd(reading: Reading, options: Any, accepted: set[str]) -> None:
+def uses_herd(options: Any) -> bool:
+    """Whether values were written by HerdClient, which wraps them."""
     client = options.get("CLIENT_CLASS") if isinstance(options, Mapping) else None
-    name = getattr(client, "__name__", str(client)).rpartition(".")[2]
-    if name in _HERD and "django_redis" in accepted:
+    return getattr(client, "__name__", str(client)).rpartition(".")[2] in _HERD
+
+
+def _check_herd(reading: Reading, options: Any, accepted: set[str]) -> None:
+    if uses_herd(options) and "django_redis" in accepted:
         reading.fault(
             "refused",
             '["OPTIONS"]["CLIENT_CLASS"]',

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 
@@ -15,6 +15,9 @@ from redpony.conf.project import Backend, backends
 from redpony.management import moving
 from redpony.management.node import Node, ask
 from redpony.management.text import columns, points, size, wrapped
+
+# What everybody reads in a URL.
+_PLAIN: Final = frozenset({"LOCATION: db", "LOCATION: username", "LOCATION: password"})
 
 
 @dataclass(slots=True)
@@ -34,7 +37,8 @@ def doctor(only: str | None, *, offline: bool) -> tuple[bool, list[str]]:
     for advice in on_project((p.backend.location, p.examination) for p in everyone):
         for patient in everyone:
             if patient.backend.alias == advice.alias:
-                patient.warnings.append(f"{advice.text} {advice.remedy}")
+                text = advice.text[0].upper() + advice.text[1:]
+                patient.warnings.append(f"{text} {advice.remedy}")
     patients = [each for each in everyone if only in (None, each.backend.alias)]
     if only and not patients:
         return False, [f'CACHES has no alias "{only}" in Redis.']
@@ -52,7 +56,8 @@ def doctor(only: str | None, *, offline: bool) -> tuple[bool, list[str]]:
     lines = [line for patient in patients for line in _report(patient)]
     errors = sum(len(each.errors) for each in patients)
     warnings = sum(len(each.warnings) for each in patients)
-    lines.append(f"{_count(errors, 'error')}, {_count(warnings, 'warning')}.")
+    total = f"{_count(errors, 'error')}, {_count(warnings, 'warning')}."
+    lines.append(total[0].upper() + total[1:])
     return not errors, lines
 
 
@@ -134,9 +139,12 @@ def _report(patient: _Patient) -> Iterator[str]:
     yield from _options(backend, examination)
     if backend.family != "Redpony":
         yield from _section(
-            f"What changes with {moving.BACKEND}", moving.changes(backend.family)
+            f"What changes with {moving.BACKEND}",
+            moving.changes(backend.family, examination.config),
         )
-        if not examination.problems:
+        if moving.starts_cold(backend):
+            yield from _section("Moving over", [moving.COLD])
+        elif not examination.problems:
             yield "Moving over under load, one deploy a step, and back at any step:"
             yield ""
             for line in moving.steps(backend, examination):
@@ -152,14 +160,20 @@ def _section(title: str, texts: Sequence[str]) -> Iterator[str]:
 
 
 def _options(backend: Backend, examination: Examination) -> Iterator[str]:
-    if not examination.treatments:
+    rows = [
+        (
+            each.verdict,
+            each.where,
+            "see Errors" if each.verdict == "refused" else each.note,
+        )
+        for each in examination.treatments
+        if not (each.verdict == "honoured" and each.where in _PLAIN)
+    ]
+    if not rows:
         return
     future = "" if backend.family == "Redpony" else " would"
     yield f"How Redpony{future} take{'s' if not future else ''} its options:"
-    yield from columns(
-        [(each.verdict, each.where, each.note) for each in examination.treatments],
-        indent=2,
-    )
+    yield from columns(rows, indent=2)
     yield ""
 
 
@@ -180,4 +194,4 @@ def _listed(texts: Sequence[str]) -> str:
 
 
 def _count(number: int, word: str) -> str:
-    return f"{number or 'No'} {word}{'' if number == 1 else 's'}"
+    return f"{number or 'no'} {word}{'' if number == 1 else 's'}"

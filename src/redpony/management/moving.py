@@ -6,21 +6,27 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from redpony.conf.model import Examination
+from redpony.conf.model import AliasConfig, Examination
 from redpony.conf.project import Backend
 from redpony.conf.reading import SECRET_FIELDS
+from redpony.conf.resolve import uses_herd
 from redpony.conf.table import REDPONY, TABLE
 from redpony.errors import InvalidSetting
+from redpony.wire.config import LinkConfig, Tcp
 from redpony.wire.url import ServerUrl, masked, parse
 
 BACKEND: Final = "redpony.cache.RedisCache"
 
 _ALL: Final = (
-    "clear() removes the keys of this KEY_PREFIX, in all versions, and nothing else. "
-    'It was FLUSHDB, the whole database; CLEAR "flushdb" keeps that.',
-    "An operation takes 0.25 s at most, waiting and repeating included (DEADLINE); "
-    "opening a connection 0.5 s (CONNECT_TIMEOUT). A server that is gone is left "
-    "alone for a second after three failures (BREAKER).",
+    (
+        "clear() removes the keys of this KEY_PREFIX, in all versions, and nothing else. "
+        'It was FLUSHDB, the whole database; CLEAR "flushdb" keeps that.'
+    ),
+    (
+        "An operation takes {deadline:g} s at most, waiting and repeating included "
+        "(DEADLINE); opening a connection {connect:g} s (CONNECT_TIMEOUT). A server that is gone is left "
+        "alone for a second after three failures (BREAKER)."
+    ),
     "Every a... method is asynchronous by itself, without a thread.",
 )
 
@@ -28,30 +34,40 @@ _CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
     "django-redis": (
         *_ALL,
         "A value that cannot be read is a miss and an event, not an exception.",
-        'IGNORE_EXCEPTIONS is ON_ERROR "degrade": for an unavailable server only. A '
-        "wrong type or a full server still raises; so do incr and lock.",
+        (
+            'IGNORE_EXCEPTIONS is ON_ERROR "degrade": for an unavailable server only. A '
+            "wrong type or a full server still raises; so do incr and lock."
+        ),
         "Reads go to the primary; django-redis read from a random replica.",
-        "ttl() of a missing key and all other replies are as before; hash methods are "
-        "those of django-redis 7 (6.0 stored them under other keys).",
-        "from django_redis import get_redis_connection becomes "
-        "from redpony.compat.django_redis import get_redis_connection.",
+        (
+            "Hashes are where django-redis 7 has them; those that 6.0 wrote, without the "
+            "prefix, are not found."
+        ),
+        (
+            "from django_redis import get_redis_connection becomes "
+            "from redpony.compat.django_redis import get_redis_connection."
+        ),
     ),
     "Django": (
         *_ALL,
-        "One pool for all threads of a process (POOL_SIZE, 20), where Django's backend "
-        "has one for each thread.",
+        (
+            "One pool for all threads of a process (POOL_SIZE, 20), where Django's backend "
+            "has one for each thread."
+        ),
         "Timeouts are exact to the millisecond; Django's backend cuts them to seconds.",
         "incr and incr_version are atomic and keep the time to live.",
         "Reads go to the primary; Django's backend read from a random replica.",
-        "MAX_ENTRIES and CULL_FREQUENCY, which Django's backend cannot take, are "
-        "accepted without effect.",
     ),
     "django-valkey": (
         *_ALL,
-        "Sync and async are one backend: BACKEND is the same for both, and every "
-        "method has its a... twin.",
-        "Floating-point numbers that django-valkey stored are misses until they are "
-        "written again (it stores them as bare text); negative integers are right.",
+        (
+            "Sync and async are one backend: BACKEND is the same for both, and every "
+            "method has its a... twin."
+        ),
+        (
+            "Floating-point numbers that django-valkey stored are misses until they are "
+            "written again (it stores them as bare text); negative integers are right."
+        ),
         "A value that cannot be read is a miss and an event, not an exception.",
         "Reads go to the primary; django-valkey read from a random replica.",
     ),
@@ -64,9 +80,23 @@ _FORMATS: Final = {
 }
 
 
-def changes(family: str) -> tuple[str, ...]:
+COLD: Final = (
+    "HerdClient wraps every value in a marker of its own, so old and new pods cannot "
+    "share values. Move over in one step, to another KEY_PREFIX: the cache starts "
+    "empty, and the old entries expire by themselves."
+)
+
+
+def starts_cold(backend: Backend) -> bool:
+    """Whether the values that are there cannot be read by Redpony."""
+    return uses_herd(backend.params.get("OPTIONS"))
+
+
+def changes(family: str, config: AliasConfig | None) -> list[str]:
     """Return what is different after moving over from this backend."""
-    return _CHANGES[family]
+    link = config.link if config else LinkConfig(Tcp("", 0))
+    times = {"deadline": link.deadline, "connect": link.connect_timeout}
+    return [each.format(**times) for each in _CHANGES[family]]
 
 
 def steps(backend: Backend, examination: Examination) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`manage.py redpony status`: is every server there, and how is it?"""
+"""`manage.py redpony status`: whether every server is there, and how it does."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Stand-ins for names that projects import from other packages."""
