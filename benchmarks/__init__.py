@@ -1,0 +1,1 @@
+"""Redpony beside its peers and beside the floor, in one interleaved run."""

@@ -1,0 +1,144 @@
+"""The figures that a release has to reach, and which of them a run missed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from benchmarks.results import Results
+
+POOL_SIZE = 20
+DEADLINE_AND_CONNECTING = 0.75
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure: what it says, how a run's results give it, and its bound."""
+
+    title: str
+    figure: Callable[[Results], float | None]
+    bound: float
+    at_least: bool = False
+    unit: str = ""
+
+    def reached(self, value: float) -> bool:
+        return value >= self.bound if self.at_least else value <= self.bound
+
+    def __str__(self) -> str:
+        word = "at least" if self.at_least else "at most"
+        return f"{self.title}: {word} {self.bound:g}{self.unit}"
+
+
+def verdicts(results: Results) -> Iterator[tuple[Target, float | None, bool]]:
+    """Give each target with its figure and whether the run reached it.
+
+    A figure that the run did not take (None) is a target missed.
+    """
+    for target in TARGETS:
+        try:
+            value = target.figure(results)
+        except (KeyError, TypeError, ValueError):
+            value = None
+        yield target, value, value is not None and target.reached(value)
+
+
+def _of_floor(row: str) -> Callable[[Results], float | None]:
+    return lambda results: results["rows"][row]["ours"]["of_floor"][0]
+
+
+def _share_of_floor(row: str) -> Callable[[Results], float | None]:
+    return lambda results: 1 / results["rows"][row]["ours"]["of_floor"][0]
+
+
+def _faster(row: str, key: str) -> Callable[[Results], float | None]:
+    return lambda results: results["rows"][row]["ours"][key][0]
+
+
+def _cpu_of_redis_py(results: Results) -> float:
+    row = results["rows"]["get"]
+    return float(row["ours"]["cpu_us"] / row["redis-py"]["cpu_us"])
+
+
+def _incr_of_get(results: Results) -> float:
+    rows = results["rows"]
+    return float(rows["incr"]["ours"]["wall_us"] / rows["get"]["ours"]["wall_us"])
+
+
+def _incr_round_trips(results: Results) -> float:
+    return float(results["rows"]["incr"]["ours"]["round_trips"])
+
+
+def _longest_held(results: Results) -> float:
+    return max(
+        held
+        for scene in results["outage"].values()
+        for name, row in scene.items()
+        if name.startswith("ours")
+        for held in row["calls"]
+    )
+
+
+def _breaker_open(results: Results) -> float | None:
+    found = [
+        row["open_ms"]
+        for scene in results["outage"].values()
+        for name, row in scene.items()
+        if name.startswith("ours")
+    ]
+    return None if not found or None in found else max(found)
+
+
+def _crowd(colour: str, key: str) -> Callable[[Results], float | None]:
+    return lambda results: results["connections"][colour]["ours"][key]
+
+
+TARGETS = (
+    Target("`get` of a small dict, times the floor", _of_floor("get"), 1.5),
+    Target("`get`, CPU, times redis-py's", _cpu_of_redis_py, 0.6),
+    Target("`get_many` of 100, times the floor", _of_floor("get_many"), 6),
+    Target(
+        "`set_many` of 100, times faster than the best peer",
+        _faster("set_many", "faster_than_best_peer"),
+        2.5,
+        at_least=True,
+    ),
+    Target("`incr`, times `get`", _incr_of_get, 1.3),
+    Target("`incr`, round trips", _incr_round_trips, 1),
+    Target(
+        "`aget`, 200 concurrent, share of the floor",
+        _share_of_floor("aget_200"),
+        0.35,
+        at_least=True,
+    ),
+    Target(
+        "`aget`, 200 concurrent, times faster than django-redis",
+        _faster("aget_200", "faster_than_django_redis"),
+        15,
+        at_least=True,
+    ),
+    Target(
+        "`aget`, one at a time, share of the floor",
+        _share_of_floor("aget_1"),
+        0.6,
+        at_least=True,
+    ),
+    Target(
+        "silent server, longest time held",
+        _longest_held,
+        DEADLINE_AND_CONNECTING,
+        unit=" s",
+    ),
+    Target("silent server, breaker open", _breaker_open, 1, unit=" ms"),
+    Target("connections, 300 threads", _crowd("sync", "peak"), POOL_SIZE),
+    Target("connections, 300 threads, refused", _crowd("sync", "refused"), 0),
+    Target(
+        "connections, 300 `async_to_sync`",
+        _crowd("async_to_sync", "peak"),
+        POOL_SIZE,
+    ),
+    Target(
+        "connections, 300 `async_to_sync`, refused",
+        _crowd("async_to_sync", "refused"),
+        0,
+    ),
+)

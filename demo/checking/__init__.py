@@ -1,0 +1,1 @@
+"""What `demo/check.py` needs: the demo as a process, and a browser."""

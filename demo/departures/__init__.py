@@ -1,0 +1,1 @@
+"""The flight board: real airports, a simulated timetable, and pages about it."""

@@ -1,0 +1,237 @@
+"""What every test may ask for: servers, caches on them, and both colours.
+
+* `valkey`, `redis_debian`: one server of each kind for the whole run.
+* `server`: a test that asks for it runs on each of the two, with empty data.
+* `cold_server`: makes servers that the test may configure, pause and kill.
+* `make_cache`, `cache_on`: caches on `server`, or on one that the test names,
+  through Django's settings.
+* `cache`: one such cache, in both colours.
+* `both`: gives any object both colours.
+
+A skipped test fails: what cannot run here has to say so by failing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+import django
+import pytest
+from django.conf import settings
+
+from tests.colours import Both, Colour
+from tests.servers import Server
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="run the long tests too")
+
+
+def pytest_configure() -> None:
+    settings.configure(
+        SECRET_KEY="the tests' own secret key, long enough to be one",
+        INSTALLED_APPS=[
+            "django.contrib.contenttypes",
+            "django.contrib.auth",
+            "django.contrib.sessions",
+            "redpony",
+        ],
+        # Shared between the threads of the process, gone with its last connection.
+        DATABASES={
+            "default": {
+                "ENGINE": "django.db.backends.sqlite3",
+                "NAME": "file:redpony-tests?mode=memory&cache=shared",
+            }
+        },
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+        CACHES={"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}},
+        ROOT_URLCONF="tests.urls",
+        ALLOWED_HOSTS=["testserver"],
+        USE_TZ=True,
+        LOGGING_CONFIG=None,
+    )
+    django.setup()
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Leave the long tests out, as if they were not there, unless asked for."""
+    if config.getoption("--soak"):
+        return
+    long = [item for item in items if item.get_closest_marker("soak")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if not item.get_closest_marker("soak")]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not item.get_closest_marker("borrowed"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped: {report.longrepr}"
+    return report
+
+
+# -- servers ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Server]:
+    with Server("valkey") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_debian() -> Iterator[Server]:
+    with Server("redis") as server:
+        yield server
+
+
+@pytest.fixture(params=["valkey", "redis_debian"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """Return a running server without data, one of each kind in turn."""
+    server: Server = request.getfixturevalue(request.param)
+    server.flush()
+    return server
+
+
+@pytest.fixture
+def cold_server() -> Iterator[Callable[..., Server]]:
+    """Return `Server`, but started, and closed with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(flavour: str = "valkey", **options: Any) -> Server:
+            return stack.enter_context(Server(flavour, **options))
+
+        yield start
+
+
+# -- caches -----------------------------------------------------------------
+
+_OWN_KEYS = {
+    "BACKEND",
+    "KEY_FUNCTION",
+    "KEY_PREFIX",
+    "LOCATION",
+    "OPTIONS",
+    "REVERSE_KEY_FUNCTION",
+    "TIMEOUT",
+    "VERSION",
+}
+
+MakeCache = Callable[..., Any]
+
+
+@pytest.fixture
+def cache_settings() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Return a function that replaces CACHES until the test ends."""
+    from django.core.cache import caches
+    from django.test import override_settings
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(_disconnect)
+
+        def replace(configured: dict[str, Any]) -> None:
+            stack.enter_context(override_settings(CACHES=configured))
+            stack.callback(caches.close_all)
+
+        yield replace
+
+
+@pytest.fixture
+def cache_on(cache_settings: Callable[[dict[str, Any]], None]) -> MakeCache:
+    """Return a function that makes a cache alias on a server and returns its cache.
+
+    `cache_on(server, TIMEOUT=5, DEADLINE=1)`: what Django knows goes to
+    `CACHES[alias]`, the rest to its `OPTIONS`. The first alias is "default", then
+    come "second", "third" ... `cache_on(None, LOCATION="redis://...")` is for
+    places that no server of ours is at.
+    """
+    configured: dict[str, Any] = {}
+    names = itertools.chain(
+        ["default", "second", "third", "fourth"],
+        (f"alias{number}" for number in itertools.count(5)),
+    )
+
+    def make(server: Server | None, *, alias: str | None = None, **given: Any) -> Any:
+        from django.core.cache import caches
+
+        alias = alias or next(names)
+        own = {name: given.pop(name) for name in _OWN_KEYS & given.keys()}
+        own.setdefault("BACKEND", "redpony.cache.RedisCache")
+        if server is not None:
+            own.setdefault("LOCATION", server.url())
+        configured[alias] = {**own, "OPTIONS": {**own.get("OPTIONS", {}), **given}}
+        cache_settings({"default": settings.CACHES["default"], **configured})
+        return caches[alias]
+
+    return make
+
+
+@pytest.fixture
+def make_cache(cache_on: MakeCache, server: Server) -> MakeCache:
+    """Return `cache_on` for the `server` of the test: `make_cache(DEADLINE=1)`."""
+    return functools.partial(cache_on, server)
+
+
+def _disconnect() -> None:
+    """Close every link of this process, so that no test inherits one."""
+    from redpony import connections
+
+    connections.close_all()
+
+
+# -- colours ----------------------------------------------------------------
+
+
+@pytest.fixture(params=["sync", "async"])
+def colour(request: pytest.FixtureRequest) -> Iterator[Colour]:
+    """Run the test twice: blocking, and in an event loop of its own."""
+    with Colour(request.param) as colour:
+        yield colour
+
+
+@pytest.fixture
+def both(colour: Colour) -> Callable[[Any], Any]:
+    """Return a function that makes an object answer in the test's colour."""
+    return lambda target: Both(target, colour)
+
+
+@pytest.fixture
+def cache(make_cache: MakeCache, both: Callable[[Any], Any]) -> Any:
+    """Return a cache on each server and in each colour; write the test as sync."""
+    return both(make_cache())
+
+
+# -- the database -----------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def _tables() -> Iterator[None]:
+    from django.core.management import call_command
+    from django.db import connection
+
+    # The database lives as long as one connection to it does.
+    connection.ensure_connection()
+    call_command("migrate", verbosity=0, run_syncdb=True)
+    yield
+    connection.close()
+
+
+@pytest.fixture
+def database(_tables: None) -> Iterator[None]:
+    """Give the test a database with the tables of the installed apps."""
+    from django.core.management import call_command
+    from django.db import connections
+
+    yield
+    call_command("flush", verbosity=0, interactive=False)
+    for connection in connections.all(initialized_only=True):
+        connection.close_if_unusable_or_obsolete()

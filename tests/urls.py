@@ -1,0 +1,3 @@
+"""The test project's URLs: none of its own."""
+
+urlpatterns: list[object] = []
