@@ -353,7 +353,8 @@ class Loops:
     def reset_after_fork(self) -> None:
         for state in list(self.by_loop.values()):
             state.let_go_after_fork()
-        self.by_loop = {}
+        # Drivers hold on to the dict: it is emptied, not replaced.
+        self.by_loop.clear()
         self.places.forget()
 
     def _renewed(self) -> None:

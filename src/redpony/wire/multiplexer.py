@@ -38,29 +38,14 @@ from redpony.wire.replies import INCOMPLETE, PushNotification, misfit, new_reade
 
 BUFFER = 65536
 GRACE = 0.05
+LONGEST = 3600.0
 _GONE = getattr(select, "POLLRDHUP", 0) | getattr(select, "POLLHUP", 0)
 
 
-class Entry:
-    """A flight of one or more commands that waits for its replies."""
-
-    __slots__ = ("commands", "expires", "future", "got", "items", "lasts", "size")
-
-    def __init__(
-        self,
-        future: asyncio.Future[Any],
-        commands: Sequence[Command],
-        expires: float,
-        lasts: float,
-        size: int,
-    ) -> None:
-        self.future = future
-        self.commands = commands
-        self.expires = expires
-        self.lasts = lasts
-        self.size = size
-        self.got = 0
-        self.items: list[Any] | None = None if len(commands) == 1 else []
+# A flight of one or more commands that waits for its replies: its future, its
+# commands, when it expires, how long it lasts (both in seconds), and its bytes.
+# A plain tuple, because one is made for every operation.
+Entry = tuple[asyncio.Future[Any], Sequence[Command], float, float, int]
 
 
 class Multiplexer(asyncio.BufferedProtocol):
@@ -79,6 +64,8 @@ class Multiplexer(asyncio.BufferedProtocol):
         self.features = Features()
         self.sock: socket.socket | None = None
         self.usable = True
+        self.full = False
+        """Whether a newcomer has to wait for room."""
         self.on_push: Callable[[Any], None] | None = None
         self._loop = loop
         self._failed = failed
@@ -86,9 +73,11 @@ class Multiplexer(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._pending: deque[Entry] = deque()
         self._unsent: list[bytes] = []
-        self._unsent_entries = 0
-        self._reader: Any = new_reader()
-        self._gets = self._reader.gets
+        self._turn = 0.0
+        self._items: list[Any] = []
+        reader = new_reader()
+        self._feed = reader.feed
+        self._gets = reader.gets
         self._bytes_in_flight = 0
         self._max_in_flight = config.max_in_flight
         self._max_bytes = config.max_bytes_in_flight
@@ -96,6 +85,7 @@ class Multiplexer(asyncio.BufferedProtocol):
         self._room: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._spared_until = 0.0
         self._received = 0
         self._buffer = bytearray(BUFFER)
         self._view = memoryview(self._buffer)
@@ -112,15 +102,6 @@ class Multiplexer(asyncio.BufferedProtocol):
             self._poll = poller.poll
 
     @property
-    def full(self) -> bool:
-        """Whether a newcomer has to wait for room."""
-        return (
-            self._paused
-            or len(self._pending) >= self._max_in_flight
-            or self._bytes_in_flight >= self._max_bytes
-        )
-
-    @property
     def in_flight(self) -> int:
         return len(self._pending)
 
@@ -135,20 +116,29 @@ class Multiplexer(asyncio.BufferedProtocol):
 
         `lasts` is the time it has, in seconds from now.
         """
-        future: asyncio.Future[Any] = self._loop.create_future()
-        expires = self._loop.time() + lasts
+        loop = self._loop
+        future: asyncio.Future[Any] = loop.create_future()
         size = len(payload)
         pending = self._pending
-        quiet = not pending
-        pending.append(Entry(future, commands, expires, lasts, size))
-        self._bytes_in_flight += size
-        if quiet and self._transport is not None:
-            self._transport.write(payload)
-        else:
-            if not self._unsent:
-                self._loop.call_soon(self._flush)
+        if self._unsent:
+            # The first of this turn has looked at the clock.
+            expires = self._turn + lasts
             self._unsent.append(payload)
-            self._unsent_entries += 1
+        else:
+            self._turn = loop.time()
+            expires = self._turn + lasts
+            if pending or self._transport is None:
+                self._unsent.append(payload)
+                loop.call_soon(self._flush)
+            else:
+                self._transport.write(payload)
+        pending.append((future, commands, expires, lasts, size))
+        self._bytes_in_flight += size
+        if (
+            len(pending) >= self._max_in_flight
+            or self._bytes_in_flight >= self._max_bytes
+        ):
+            self.full = True
         if self._timer is None or expires < self._timer_at:
             self._watch(expires)
         return future
@@ -192,11 +182,10 @@ class Multiplexer(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._received += nbytes
-        reader = self._reader
         pending = self._pending
         gets = self._gets
         try:
-            reader.feed(self._buffer, 0, nbytes)
+            self._feed(self._buffer, 0, nbytes)
             while True:
                 reply = gets()
                 if reply is INCOMPLETE:
@@ -204,32 +193,22 @@ class Multiplexer(asyncio.BufferedProtocol):
                 if not pending:
                     self._unasked(reply)
                     continue
-                entry = pending[0]
-                command = entry.commands[entry.got]
-                kinds = command.kind.reply
-                if kinds and type(reply) not in kinds:
-                    if type(reply) is PushNotification:
-                        self._unasked(reply)
-                        continue
-                    wrong = misfit(command, reply)
-                    if wrong is not None:
-                        raise wrong
-                elif type(reply) is PushNotification:
-                    self._unasked(reply)
+                future, commands, _, _, size = pending[0]
+                count = len(commands)
+                command = commands[0] if count == 1 else commands[len(self._items)]
+                if type(reply) not in command.kind.reply and self._is_push(
+                    command, reply
+                ):
                     continue
-                if entry.items is None:
-                    pending.popleft()
-                    self._bytes_in_flight -= entry.size
-                    if not entry.future.done():
-                        entry.future.set_result(reply)
-                else:
-                    entry.items.append(reply)
-                    entry.got += 1
-                    if entry.got == len(entry.commands):
-                        pending.popleft()
-                        self._bytes_in_flight -= entry.size
-                        if not entry.future.done():
-                            entry.future.set_result(entry.items)
+                if count > 1:
+                    self._items.append(reply)
+                    if len(self._items) < count:
+                        continue
+                    reply, self._items = self._items, []
+                pending.popleft()
+                self._bytes_in_flight -= size
+                if not future.done():
+                    future.set_result(reply)
         except RedponyError as error:
             self.close(error)
         except TypeError as error:
@@ -245,7 +224,7 @@ class Multiplexer(asyncio.BufferedProtocol):
             # Raised by a signal's handler: nobody knows which reply we are at.
             self.close(error)
             raise
-        if self._room:
+        if self.full:
             self._admit()
 
     def eof_received(self) -> bool:
@@ -255,13 +234,23 @@ class Multiplexer(asyncio.BufferedProtocol):
         self._end(exc)
 
     def pause_writing(self) -> None:
-        self._paused = True
+        self._paused = self.full = True
 
     def resume_writing(self) -> None:
         self._paused = False
         self._admit()
 
     # Inside
+
+    def _is_push(self, command: Command, reply: Any) -> bool:
+        """Whether a reply of another type is a message; raise if it is a misfit."""
+        if type(reply) is PushNotification:
+            self._unasked(reply)
+            return True
+        wrong = misfit(command, reply)
+        if wrong is not None:
+            raise wrong
+        return False
 
     def _unasked(self, reply: Any) -> None:
         if type(reply) is PushNotification:
@@ -278,7 +267,6 @@ class Multiplexer(asyncio.BufferedProtocol):
         if self._unsent and self._transport is not None:
             data = b"".join(self._unsent) if len(self._unsent) > 1 else self._unsent[0]
             self._unsent.clear()
-            self._unsent_entries = 0
             self._transport.write(data)
 
     def _watch(self, when: float) -> None:
@@ -300,26 +288,29 @@ class Multiplexer(asyncio.BufferedProtocol):
             self._timer_at = now
             return
         if stalled:
-            for entry in self._pending:
-                entry.expires = max(entry.expires, now + GRACE)
-        soonest = None
-        for entry in self._pending:
-            if entry.future.done() or entry.expires <= now:
-                doom = entry.expires + entry.lasts
-                if not entry.future.done():
-                    error = outcomes.overdue(self.label, entry.lasts)
-                    entry.future.set_exception(error)
-                    self._failed(error)
-                elif doom <= now:
-                    self.close(outcomes.overdue(self.label, entry.lasts))
-                    return
-                soonest = doom if soonest is None else min(soonest, doom)
-            elif soonest is None or entry.expires < soonest:
-                soonest = entry.expires
-        if soonest is not None:
-            self._watch(max(soonest, now + 0.001))
+            self._spared_until = now + GRACE
+        soonest = now + LONGEST
+        for future, _, expires, lasts, _ in self._pending:
+            until = max(expires, self._spared_until)
+            if until > now and not future.done():
+                soonest = min(soonest, until)
+                continue
+            if not future.done():
+                error = outcomes.overdue(self.label, lasts)
+                future.set_exception(error)
+                self._failed(error)
+            elif until + lasts <= now:
+                self.close(outcomes.overdue(self.label, lasts))
+                return
+            soonest = min(soonest, until + lasts)
+        self._watch(max(soonest, now + 0.001))
 
     def _admit(self) -> None:
+        self.full = (
+            self._paused
+            or len(self._pending) >= self._max_in_flight
+            or self._bytes_in_flight >= self._max_bytes
+        )
         while self._room and not self.full:
             _wake(self._room.popleft())
 
@@ -330,22 +321,23 @@ class Multiplexer(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        unsent = self._unsent_entries
+        # Each entry of this turn has its bytes in the list, in the same order.
+        unsent = len(self._unsent)
         self._unsent.clear()
         pending, self._pending = self._pending, deque()
-        total = len(pending)
+        items, self._items = self._items, []
         reported = False
-        for position, entry in enumerate(pending):
-            sent = position < total - unsent
-            failure = _failure(self.label, error, sent=sent)
-            if entry.future.done():
+        for position, (future, commands, _, _, _) in enumerate(pending):
+            sent = position < len(pending) - unsent
+            if future.done():
                 continue
-            if entry.items and entry.got:
-                rest = len(entry.commands) - entry.got
-                entry.future.set_result(entry.items + [failure] * rest)
+            failure = _failure(self.label, error, sent=sent)
+            if position == 0 and items:
+                # What was answered stands; the rest has its own outcome.
+                future.set_result(items + [failure] * (len(commands) - len(items)))
             else:
-                entry.future.set_exception(failure)
-            if not reported and sent:
+                future.set_exception(failure)
+            if sent and not reported:
                 reported = True
                 self._failed(failure)
         while self._room:
