@@ -119,10 +119,11 @@ class BlockingDriver:
             left = started + lasts - monotonic()
             again = command.within(max(left, 0.001))
             return self._ask_carefully(again)
-        self._idle.append(connection)
         pool = self.pool
         if pool.waiting:
-            pool.wake()
+            pool.give_back(connection)
+        else:
+            self._idle.append(connection)
         breaker = self._breaker
         if breaker.failures:
             breaker.succeeded()
@@ -258,9 +259,7 @@ class BlockingDriver:
                 items.extend([failure] * (count - len(items)))
                 return items
             raise failure from error
-        pool.idle.append(connection)
-        if pool.waiting:
-            pool.wake()
+        pool.give_back(connection)
         return items
 
     def _take(self, expires: float, safe: bool) -> tuple[Connection, float]:

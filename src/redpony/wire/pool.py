@@ -136,7 +136,7 @@ class Pool:
         self.config = config
         self.size = config.pool_size
         self.idle: deque[Connection] = deque()
-        self.waiting: deque[Any] = deque()
+        self.waiting: deque[Waiter] = deque()
         self._alive: set[weakref.ref[Connection]] = set()
         self._lock = threading.Lock()
         _pools.add(self)
@@ -164,18 +164,28 @@ class Pool:
                 fresh = self._open_if_room()
                 if fresh is not None:
                     return fresh, True
-                self._wait(expires)
-                continue
+                handed = self._wait(expires)
+                if handed is None:
+                    continue
+                connection = handed
             if check and connection.stream is not None and connection.stream.is_stale():
                 self.drop(connection)
                 continue
             return connection, False
 
     def give_back(self, connection: Connection) -> None:
-        """Take back a connection whose answers were all read."""
-        self.idle.append(connection)
+        """Take back a connection whose answers were all read.
+
+        Whoever waits longest gets it: threads that come and go all the time
+        would starve it else.
+        """
         if self.waiting:
-            self.wake()
+            with contextlib.suppress(IndexError):
+                waiter = self.waiting.popleft()
+                waiter.connection = connection
+                waiter.ready.release()
+                return
+        self.idle.append(connection)
 
     def drop(self, connection: Connection, error: BaseException | None = None) -> None:
         """Close a connection whose state is unknown, or that is lost."""
@@ -220,25 +230,41 @@ class Pool:
             events.emit(events.Connection("", self.config.label, "opened"))
         return connection
 
-    def _wait(self, expires: float) -> None:
+    def _wait(self, expires: float) -> Connection | None:
+        """Stand in line for a moment; return a connection that was handed over."""
         left = expires - time.monotonic()
         if left <= 0:
             raise outcomes.crowded(self.config.label, self.size)
-        waiter = threading.Lock()
-        waiter.acquire()
+        waiter = Waiter()
         self.waiting.append(waiter)
         try:
-            # Whoever gave back before we stood in line did not wake us.
+            # Whoever gave back before we stood in line did not see us.
             if not self.idle and len(self._alive) >= self.size:
-                waiter.acquire(timeout=min(left, SLICE))
+                waiter.ready.acquire(timeout=min(left, SLICE))
         finally:
-            with contextlib.suppress(ValueError):
+            try:
                 self.waiting.remove(waiter)
+            except ValueError:
+                # Chosen at this moment: the connection is on its way.
+                if waiter.connection is None:
+                    waiter.ready.acquire(timeout=SLICE)
+        return waiter.connection
 
     def wake(self) -> None:
-        """Wake the thread that has waited longest."""
+        """Let the thread that has waited longest look again: a place is free."""
         with contextlib.suppress(IndexError):
-            self.waiting.popleft().release()
+            self.waiting.popleft().ready.release()
+
+
+class Waiter:
+    """A thread in line, and what it is given."""
+
+    __slots__ = ("connection", "ready")
+
+    def __init__(self) -> None:
+        self.connection: Connection | None = None
+        self.ready = threading.Lock()
+        self.ready.acquire()
 
 
 def reauthenticate(
