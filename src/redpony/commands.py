@@ -233,6 +233,9 @@ _LIST = (list,)
 # Values
 GET = Kind("GET", _R, _SAFE, _ONE, _BULK)
 MGET = Kind("MGET", _R, _SAFE, _ALL, _LIST)
+MSET = Kind("MSET", _W, _NEVER, slice(0, None, 2), _OK)
+# MSETEX count key value ... PX milliseconds
+MSETEX = Kind("MSETEX", _W, _NEVER, slice(1, -2, 2), _INT)
 SET = Kind("SET", _W, _NEVER, _ONE, (bytes, str, NoneType))
 DEL = Kind("DEL", _W, _DIFFERS, _ALL, _INT, fold=sum)
 UNLINK = Kind("UNLINK", _W, _DIFFERS, _ALL, _INT, fold=sum)

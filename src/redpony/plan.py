@@ -31,9 +31,20 @@ it), so correctness rests on leases, never on clean-up.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from types import CoroutineType
-from typing import Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import (
+    Any,
+    ClassVar,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    get_args,
+    get_origin,
+    overload,
+)
 
 from redpony.commands import Command, Reply
 from redpony.errors import Outcome, RedponyError
@@ -178,6 +189,17 @@ def name_of(plan: Plan[Any]) -> str:
     return str(getattr(plan, "__name__", ""))
 
 
+def abandon(plan: Plan[Any]) -> None:
+    """Close a plan that an interrupt ended, now rather than when it is forgotten.
+
+    Its `finally` runs as far as its first effect: nobody is there to perform it.
+    """
+    try:
+        plan.close()
+    except RuntimeError:  # it yielded: "generator ignored GeneratorExit"
+        pass
+
+
 def finish(value: Any) -> Any:
     """Return a plan's result, or raise the user's exception that it passed on."""
     if type(value) is Raised:
@@ -249,9 +271,16 @@ def _signature(f: Callable[..., Any]) -> inspect.Signature:
     """Return the plan's signature with the result in place of the generator."""
     signature = inspect.signature(f)
     annotation = signature.return_annotation
-    if isinstance(annotation, str) and annotation.startswith("Plan["):
-        annotation = annotation[len("Plan[") : -1]
+    if isinstance(annotation, str):
+        generator = _GENERATOR.fullmatch(annotation)
+        if generator is not None:
+            annotation = generator[1]
+    elif get_origin(annotation) is Generator:
+        annotation = get_args(annotation)[-1]
     return signature.replace(return_annotation=annotation)
+
+
+_GENERATOR = re.compile(r"(?:Plan\[|Generator\[Any, *Any, *)(.*)\]")
 
 
 class TwoColoured:
@@ -268,14 +297,21 @@ class TwoColoured:
         super().__init_subclass__(**kwargs)
         own = vars(cls)
         planned = {name for name in own if f"a{name}" in own and f"_{name}" in own}
-        inherited: set[str] = set()
         for base in cls.__mro__[1:]:
-            inherited |= vars(base).get("_planned", frozenset())
-        for name in inherited - planned:
-            overridden = name in own and f"a{name}" not in own
-            if overridden and f"_{name}" not in own:
-                setattr(cls, f"a{name}", _in_thread(name, own[name]))
-        cls._planned = frozenset(planned | inherited)
+            planned |= vars(base).get("_planned", frozenset())
+        for name in planned:
+            # A mixin may bring the override: what counts is who is asked first.
+            if _home(cls, name) < _home(cls, f"a{name}"):
+                setattr(cls, f"a{name}", _in_thread(name, getattr(cls, name)))
+        cls._planned = frozenset(planned)
+
+
+def _home(cls: type, name: str) -> int:
+    """Return how far up the class finds a name."""
+    for distance, base in enumerate(cls.__mro__):
+        if name in vars(base):
+            return distance
+    return len(cls.__mro__)
 
 
 def _in_thread(name: str, override: Callable[..., Any]) -> Callable[..., Any]:

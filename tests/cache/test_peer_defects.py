@@ -146,7 +146,9 @@ def test_d21_ttl_and_set_many_are_single_commands(cache, server):
     with server.counting() as counted:
         cache.ttl("key")
         cache.set_many({"a": 1, "b": 2})
-    assert counted.commands == {"pttl": 1, "set": 2}
+    assert counted.commands.total() in (2, 3)
+    assert counted.commands["pttl"] == 1
+    assert counted.commands["set"] + 2 * counted.commands["msetex"] == 2
 
 
 def test_d22_an_integer_of_thousands_of_digits_kills_nobody(cache):

@@ -138,10 +138,28 @@ def test_many_values_are_one_round_trip(cache, server):
     with server.counting() as counted:
         assert cache.set_many(data, 60) == []
         assert cache.get_many([*data, "missing"]) == data
-    assert counted.commands["set"] == 250
+    assert counted.commands["set"] + 250 * counted.commands["msetex"] == 250
     assert counted.commands["mget"] == 1
     assert cache.delete_many(list(data)) == 250
     assert cache.get_many(data) == {}
+
+
+def test_many_values_for_ever_are_one_command(cache, server):
+    cache.get("warm")
+    with server.counting() as counted:
+        assert cache.set_many({"a": 1, "b": "2", "c": None}, None) == []
+    assert counted.commands == {"mset": 1}
+    assert cache.get_many("abc") == {"a": 1, "b": "2", "c": None}
+    assert cache.ttl("b") is None
+
+
+def test_a_newer_server_sets_many_with_an_expiry_at_once(cache, server):
+    cache.get("warm")
+    with server.counting() as counted:
+        cache.set_many({"a": 1, "b": 2}, 60)
+    newer = server.flavour == "valkey"
+    assert counted.commands == ({"msetex": 1} if newer else {"set": 2})
+    assert 59_000 < cache.pttl("b") <= 60_000
 
 
 def test_a_huge_number_of_keys_is_cut_and_still_whole(cache, server):

@@ -15,6 +15,8 @@ from redpony.commands import (
     EXISTS,
     GET,
     MGET,
+    MSET,
+    MSETEX,
     PERSIST,
     PEXPIRE,
     SET,
@@ -173,8 +175,9 @@ class Values(Room):
     ) -> Plan[list[Any]]:
         """Store many values; return the keys that could not be stored.
 
-        One round trip, whatever the count; each key by itself is atomic. A value
-        that cannot be serialized raises before anything is sent.
+        One round trip, whatever the count; each key by itself is atomic, and
+        servers that have MSETEX set all at once. A value that cannot be serialized
+        raises before anything is sent.
         """
         if not data:
             return []
@@ -183,19 +186,41 @@ class Values(Room):
             yield from self._delete_many(data, version)
             return []
         encode = self._codec.encode
-        make = self._key
         keys = list(data)
-        commands: list[Command] = []
-        size = 0
-        for key in keys:
-            stored = encode(str(key), data[key])
-            size += len(stored)
-            commands.append(_set(make(key, version), stored, ms))
-        if size > BULKY:
-            first = commands[0]
-            commands[0] = SET.of(first.args, lane=Lane.BULK)
-        replies = yield Batch(commands)
+        full = self._full_keys(keys, version)
+        stored = [encode(str(key), data[key]) for key in keys]
+        replies = yield Batch(self._set_commands(full, stored, ms))
+        if len(replies) == 1:
+            replies = list(replies) * len(keys)
         return self._failed(keys, replies)
+
+    def _set_commands(
+        self, full: list[str], stored: list[bytes], ms: int | None
+    ) -> list[Command]:
+        """Return the commands that store many values with one expiry.
+
+        One command where the server has it for this expiry, else one for each
+        key; either way they leave together.
+        """
+        lane = Lane.BULK if sum(map(len, stored)) > BULKY else None
+        if 1 < len(full) <= CHUNK:
+            pairs: list[Argument] = [b""] * (2 * len(full))
+            pairs[::2], pairs[1::2] = full, stored
+            if ms is None:
+                return [MSET.of(tuple(pairs), lane=lane)]
+            if self.alias.link.facts.at_least((8, 4), (9, 1)):
+                count = b"%d" % len(full)
+                words = (count, *pairs, b"PX", b"%d" % ms)
+                return [MSETEX.of(words, lane=lane)]
+        px = None if ms is None else b"%d" % ms
+        tail = () if px is None else (b"PX", px)
+        commands = [
+            Command(SET, (key, data, *tail))
+            for key, data in zip(full, stored, strict=True)
+        ]
+        if lane is not None:
+            commands[0] = SET.of(commands[0].args, lane=lane)
+        return commands
 
     def _failed(self, keys: list[Any], replies: Iterable[Any]) -> list[Any]:
         """Return the keys whose write failed for want of a server; raise others."""

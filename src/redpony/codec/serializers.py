@@ -43,7 +43,7 @@ class Serializer:
 
 # The texts of CPython and of the libraries that name a type and nothing else.
 _NAMED_TYPE = re.compile(
-    r"^(?:cannot pickle '([\w. ]+)' object"
+    r"^(?:cannot pickle '?([\w.]+)'? (?:object|instances)"
     r"|Object of type (\w+) is not JSON serializable"
     r"|can ?not serialize '([\w.]+)' object"
     r"|Encoding objects of type ([\w.]+) is unsupported)"

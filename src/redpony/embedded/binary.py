@@ -33,8 +33,9 @@ class Binary:
 
     @property
     def rank(self) -> tuple[bool, tuple[int, ...]]:
-        """Higher is preferred; the same for everybody, so that two virtual
-        environments do not restart each other's server in turn.
+        """What is preferred ranks higher, and does so for everybody.
+
+        Otherwise two virtual environments would restart each other's server.
         """
         return self.kind == "valkey", self.version
 

@@ -11,7 +11,7 @@ import errno
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,16 +25,16 @@ _passing: set[int] = set()
 """Open files on their way to another program; a forked child must drop them."""
 
 
-def open_file(path: Path) -> int:
-    """Open a lock file of ours, made if missing; links are not followed."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+def open_file(path: Path, flags: int = 0) -> int:
+    """Open a file of ours, made if missing; links are not followed."""
+    flags |= os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         return os.open(path, flags, 0o600)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise InvalidSetting(
-            f"The embedded server cannot open its lock {path} ({error.strerror}). "
+            f"The embedded server cannot open its file {path} ({error.strerror}). "
             f"Remove it if nobody needs it, or {REMEDY}."
         ) from error
 
@@ -92,7 +92,7 @@ def is_held(path: Path) -> bool:
 
 
 @contextmanager
-def held(path: Path, deadline: float) -> Iterator[None]:
+def held(path: Path, deadline: float) -> Generator[None]:
     """Hold the exclusive lock of a file that is certainly the one at `path`."""
     while True:
         descriptor = open_file(path)
@@ -112,7 +112,7 @@ def held(path: Path, deadline: float) -> Iterator[None]:
 
 
 @contextmanager
-def passing(path: Path) -> Iterator[int | None]:
+def passing(path: Path) -> Generator[int | None]:
     """Try the exclusive lock, to be handed to another program; None if taken.
 
     The lock lives on in the program that was given the open file.

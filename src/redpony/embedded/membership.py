@@ -1,4 +1,4 @@
-"""This process as a user of a server: one shared lock, held until it ends.
+"""The process as a user of a server: one shared lock, held until it ends.
 
 A forked child starts with its parent's open file, which keeps the server too,
 and takes a lock of its own when it first asks for the server.

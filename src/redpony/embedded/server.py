@@ -164,8 +164,7 @@ def _run(
         *map(str, (lock, data_lock, adopted)),
         *command,
     ]
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-    log = os.open(state.log, flags, 0o600)
+    log = locks.open_file(state.log, os.O_APPEND)
     try:
         # It forks and goes on by itself, so this is over at once. A pipe would
         # stay open as long as it lives.

@@ -120,19 +120,19 @@ def locate(project: str, *, persist: bool) -> State:
 
 
 def _root() -> Path:
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    if os.path.isabs(runtime):
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    if runtime.is_absolute():
         try:
             # After `su` or `sudo` the variable may name somebody else's.
-            ours = Path(runtime).stat().st_uid == os.geteuid()
+            ours = runtime.stat().st_uid == os.geteuid()
         except OSError:
             ours = False
         if ours:
-            return Path(runtime) / "redpony"
-    temporary = os.environ.get("TMPDIR", "")
-    if not os.path.isabs(temporary):
-        temporary = "/tmp"
-    return Path(temporary) / f"redpony-{os.geteuid()}"
+            return runtime / "redpony"
+    temporary = Path(os.environ.get("TMPDIR", ""))
+    if not temporary.is_absolute():
+        temporary = Path("/tmp")  # noqa: S108  (what is made in it is verified)
+    return temporary / f"redpony-{os.geteuid()}"
 
 
 def private_directory(path: Path) -> None:

@@ -23,7 +23,8 @@ import time
 if sys.platform != "win32":
     import fcntl
 
-# ruff: noqa: PTH  (pathlib would be a quarter of this process)
+# ruff: noqa: PTH
+# `pathlib` would be a quarter of this process.
 
 LOG_BYTES = 1024 * 1024
 TICK = 60.0
@@ -216,16 +217,15 @@ def _lives(pid: str, born: str) -> bool:
 
 def _die_with(supervisor: int) -> None:
     """Have the kernel kill this process when `supervisor` dies (Linux)."""
-    if sys.platform != "linux":
-        return
-    try:
-        import ctypes
+    if sys.platform == "linux":
+        try:
+            import ctypes
 
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    except (ImportError, OSError, AttributeError):
-        return  # the next process that joins looks for a supervisor
-    if os.getppid() != supervisor:  # it died before we asked
-        os._exit(1)
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        except (ImportError, OSError, AttributeError):
+            return  # the next process that joins looks for a supervisor
+        if os.getppid() != supervisor:  # it died before we asked
+            os._exit(1)
 
 
 def _settle() -> None:
@@ -241,12 +241,13 @@ def _settle() -> None:
 def main(arguments: list[str]) -> None:
     """Take `directory grace persist lock data-lock adopted [command...]`."""
     directory, grace, persist, lock, data_lock, adopted, *command = arguments
-    if os.fork():
-        os._exit(0)  # so that nobody has to wait for us
+    child = os.fork()
+    if child:  # end, so that nobody has to wait for the one that stays
+        os.ftruncate(int(lock), 0)
+        os.pwrite(int(lock), b"%d\n" % child, 0)
+        os._exit(0)
     _settle()
     os.set_inheritable(int(lock), False)
-    os.ftruncate(int(lock), 0)
-    os.pwrite(int(lock), b"%d\n" % os.getpid(), 0)
     one = Supervisor(directory, float(grace), int(lock), persist == "1")
     try:
         if int(adopted):

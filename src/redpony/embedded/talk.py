@@ -82,9 +82,8 @@ def _peer(connection: socket.socket) -> int:
         form = struct.Struct("3i")
         raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, form.size)
         return int(form.unpack(raw)[0])
-    if sys.platform == "darwin":
-        return int(connection.getsockopt(0, 2))  # SOL_LOCAL, LOCAL_PEERPID
-    return 0
+    else:  # noqa: RET505  (so that type checkers see one system at a time)
+        return int(connection.getsockopt(0, 2))  # macOS: SOL_LOCAL, LOCAL_PEERPID
 
 
 def _connect(path: Path, timeout: float) -> socket.socket:

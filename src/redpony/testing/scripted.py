@@ -31,6 +31,7 @@ from redpony.plan import (
     Replies,
     Sleep,
     Wait,
+    abandon,
     finish,
 )
 from redpony.wire.awaiting import ainvoke
@@ -176,7 +177,7 @@ class ScriptedDriver:
             result: R | Raised = stop.value
             return result
         finally:
-            plan.close()
+            abandon(plan)
 
     async def adrive(self, plan: Plan[R]) -> R | Raised:
         """Run a plan in asyncio; a user's exception comes back as `Raised`."""
@@ -199,7 +200,7 @@ class ScriptedDriver:
             result: R | Raised = stop.value
             return result
         finally:
-            plan.close()
+            abandon(plan)
 
     # Effects
 

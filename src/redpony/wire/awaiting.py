@@ -39,6 +39,7 @@ from redpony.wire.blocking import unfold_transaction
 from redpony.wire.breaker import Breaker
 from redpony.wire.config import LinkConfig
 from redpony.wire.credentials import Renewal
+from redpony.wire.handshake import Facts
 from redpony.wire.loops import Loops
 from redpony.wire.multiplexer import Multiplexer
 from redpony.wire.replies import pack, pack_all
@@ -52,9 +53,11 @@ _running_loop = asyncio.get_running_loop
 class AsyncDriver:
     """Runs plans on one server, from any number of event loops."""
 
-    def __init__(self, config: LinkConfig, breaker: Breaker, renewal: Renewal) -> None:
+    def __init__(
+        self, config: LinkConfig, breaker: Breaker, renewal: Renewal, facts: Facts
+    ) -> None:
         self.config = config
-        self.loops = Loops(config, renewal, breaker.failed)
+        self.loops = Loops(config, renewal, breaker.failed, facts)
         self._breaker = breaker
         self._deadline = config.deadline
         self._label = config.label

@@ -40,6 +40,7 @@ from redpony.wire import outcomes
 from redpony.wire.breaker import Breaker
 from redpony.wire.config import LinkConfig
 from redpony.wire.credentials import Renewal
+from redpony.wire.handshake import Facts
 from redpony.wire.pool import Connection, Pool, reauthenticate
 from redpony.wire.replies import misfit, pack, pack_all
 
@@ -51,9 +52,11 @@ _SAFE = Repeat.SAFE
 class BlockingDriver:
     """Runs plans on one server, blocking the calling thread."""
 
-    def __init__(self, config: LinkConfig, breaker: Breaker, renewal: Renewal) -> None:
+    def __init__(
+        self, config: LinkConfig, breaker: Breaker, renewal: Renewal, facts: Facts
+    ) -> None:
         self.config = config
-        self.pool = Pool(config)
+        self.pool = Pool(config, facts)
         self._idle = self.pool.idle
         self._breaker = breaker
         self._renewal = renewal
@@ -243,12 +246,7 @@ class BlockingDriver:
                 self._reauthenticate(connection, expires)
             connection.send(payload, expires)
             sent = True
-            read = connection.read
-            if count == 1:
-                items.append(read(expires))
-            else:
-                for _ in range(count):
-                    items.append(read(expires))
+            connection.read_into(items, count, expires)
             wrong = self._first_misfit(commands, items, connection)
             if wrong is not None:
                 raise wrong

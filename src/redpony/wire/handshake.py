@@ -46,6 +46,23 @@ class Features:
         return self.version >= redis
 
 
+class Facts:
+    """What a link's server said of itself at the last handshake, if there was one.
+
+    Rooms choose a newer command by it; the server may have changed since, so an
+    "unknown command" is still possible and harms nothing.
+    """
+
+    __slots__ = ("features",)
+
+    def __init__(self) -> None:
+        self.features: Features | None = None
+
+    def at_least(self, redis: tuple[int, ...], valkey: tuple[int, ...] | None) -> bool:
+        """Whether the server is known to be this new."""
+        return self.features is not None and self.features.at_least(redis, valkey)
+
+
 def credentials(config: LinkConfig) -> tuple[str, ...]:
     """Return `()`, or the arguments of AUTH: fresh ones from a provider."""
     if config.credential_provider is not None:

@@ -10,6 +10,7 @@ from redpony.wire.blocking import BlockingDriver
 from redpony.wire.breaker import Breaker
 from redpony.wire.config import LinkConfig
 from redpony.wire.credentials import Renewal
+from redpony.wire.handshake import Facts
 
 R = TypeVar("R")
 
@@ -23,8 +24,10 @@ class Link:
             config.label, config.breaker_failures, config.breaker_cooldown
         )
         self.renewal = Renewal(config)
-        self.blocking = BlockingDriver(config, self.breaker, self.renewal)
-        self.awaiting = AsyncDriver(config, self.breaker, self.renewal)
+        self.facts = Facts()
+        shared = (config, self.breaker, self.renewal, self.facts)
+        self.blocking = BlockingDriver(*shared)
+        self.awaiting = AsyncDriver(*shared)
 
     def run(self, plan: Plan[R]) -> R:
         """Drive a plan, blocking."""

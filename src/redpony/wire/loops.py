@@ -34,7 +34,7 @@ from redpony.errors import RedponyError, Unavailable, Unreachable
 from redpony.wire import naming, outcomes, tls
 from redpony.wire.config import LinkConfig, Tcp, Unix
 from redpony.wire.credentials import Renewal
-from redpony.wire.handshake import credentials, handshake
+from redpony.wire.handshake import Facts, credentials, handshake
 from redpony.wire.multiplexer import Multiplexer
 from redpony.wire.replies import pack
 from redpony.wire.stream import abandon_socket, cannot_connect, tune
@@ -294,6 +294,7 @@ class LoopConnections:
                 flight = flights.send(replies)
         except StopIteration as done:
             connection.features = done.value
+            self._registry.facts.features = connection.features
 
     def _gone(self, connection: Multiplexer) -> None:
         self._all.discard(connection)
@@ -312,8 +313,10 @@ class Loops:
         config: LinkConfig,
         renewal: Renewal,
         failed: Callable[[BaseException], None],
+        facts: Facts,
     ) -> None:
         self.config = config
+        self.facts = facts
         self.failed = failed
         self.places = Places(config.pool_size)
         self.by_loop: dict[asyncio.AbstractEventLoop, LoopConnections] = {}

@@ -28,7 +28,7 @@ from redpony import events
 from redpony.errors import ProtocolError, RedponyError, Unavailable
 from redpony.wire import outcomes
 from redpony.wire.config import LinkConfig
-from redpony.wire.handshake import Features, credentials, handshake
+from redpony.wire.handshake import Facts, Features, credentials, handshake
 from redpony.wire.replies import INCOMPLETE, PushNotification, new_reader, pack
 from redpony.wire.stream import Stream, cannot_connect, connect
 
@@ -109,7 +109,20 @@ class Connection:
         return reply
 
     def read_many(self, count: int, expires: float) -> list[Any]:
-        return [self.read(expires) for _ in range(count)]
+        """Return the next replies, all of them."""
+        items: list[Any] = []
+        self.read_into(items, count, expires)
+        return items
+
+    def read_into(self, items: list[Any], count: int, expires: float) -> None:
+        """Append the next replies to a list, as they come."""
+        gets = self._gets
+        while len(items) < count:
+            reply = gets()
+            if reply is INCOMPLETE:
+                self._feed(self.stream.receive(expires))  # type: ignore[union-attr]
+            elif type(reply) is not PushNotification:
+                items.append(reply)
 
     def has_more(self) -> bool:
         """Whether bytes are left over after the last reply: out of step."""
@@ -132,8 +145,9 @@ class Connection:
 class Pool:
     """The blocking connections of one link."""
 
-    def __init__(self, config: LinkConfig) -> None:
+    def __init__(self, config: LinkConfig, facts: Facts) -> None:
         self.config = config
+        self._facts = facts
         self.size = config.pool_size
         self.idle: deque[Connection] = deque()
         self.waiting: deque[Waiter] = deque()
@@ -226,6 +240,7 @@ class Pool:
         except BaseException:
             self.drop(connection)
             raise
+        self._facts.features = connection.features
         if events.listening:
             events.emit(events.Connection("", self.config.label, "opened"))
         return connection
