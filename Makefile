@@ -28,7 +28,7 @@ help: ## list the targets
 demo: $(ready)/demo ## a flight board on an embedded server; Ctrl-C stops it
 	@$(python) demo/run.py $(ARGS)
 
-demo-check: $(ready)/demo $(ready)/chromium ## drive the demo by HTTP and in Chromium
+demo-check: $(ready)/demo-check ## drive the demo by HTTP and in Chromium
 	$(python) demo/check.py $(ARGS)
 
 test: $(ready)/test $(ready)/redis-server ## the whole suite
@@ -38,13 +38,13 @@ soak: $(ready)/test $(ready)/redis-server ## the long randomized runs
 	$(python) -m pytest --soak -m soak $(ARGS)
 
 faults: $(ready)/test $(ready)/redis-server ## one file a fault, against real servers
-	$(python) -m pytest tests/faults $(ARGS)
+	$(python) -m pytest tests/faults --scoreboard build/faults.md $(ARGS)
 
 bench: $(ready)/test $(ready)/bench $(ready)/redis-server ## ours and the peers in one run
 	$(python) -m benchmarks $(ARGS)
 
 lint: $(ready)/lint ## style and format
-	$(python) -m ruff check .
+	$(python) -m ruff check --output-format concise .
 	$(python) -m ruff format --check .
 
 format: $(ready)/lint ## mend what lint can mend
@@ -65,8 +65,8 @@ clean: ## remove what the other targets made
 # -- what they need ---------------------------------------------------------
 
 # One stamp a dependency group; each is made again when pyproject.toml changes.
-$(ready)/test $(ready)/lint $(ready)/types $(ready)/docs $(ready)/demo $(ready)/bench: \
-		$(ready)/package
+$(ready)/test $(ready)/lint $(ready)/types $(ready)/docs $(ready)/demo \
+		$(ready)/demo-check $(ready)/bench: $(ready)/package
 	$(pip) install --quiet --group $(@F)
 	@touch $@
 
@@ -85,8 +85,4 @@ $(ready)/venv:
 
 $(ready)/redis-server: | $(ready)/venv
 	@sh .ci/need redis-server redis-server
-	@touch $@
-
-$(ready)/chromium: | $(ready)/venv
-	@sh .ci/need chromium chromium
 	@touch $@

@@ -72,9 +72,7 @@ def measure(victim: Measured, mute_port: int, patience: float) -> dict[str, Any]
             if name.startswith("ours"):
                 _watch(call, held, CALLS)
                 continue
-            thread = threading.Thread(
-                target=_watch, args=(call, held, 1), daemon=True
-            )
+            thread = threading.Thread(target=_watch, args=(call, held, 1), daemon=True)
             thread.start()
             threads.append((thread, held, time.monotonic()))
         for thread, held, start in threads:

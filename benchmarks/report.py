@@ -23,6 +23,10 @@ COLUMNS = {
     "django-valkey": "django-valkey",
     "django": "Django",
 }
+README_HEAD = (
+    "Time of one operation, as a multiple of a bare socket's (or, for `aget`, of a "
+    "bare `asyncio.Protocol`'s):"
+)
 README_ROWS = ("get", "set", "incr", "get_many", "set_many", "aget_1", "aget_200")
 
 
@@ -199,8 +203,7 @@ def readme(results: Results) -> str:
     """Return the short table of the README."""
     return "\n\n".join(
         [
-            "Time of one operation, as a multiple of a bare socket's (or, for "
-            "`aget`, of a bare `asyncio.Protocol`'s):",
+            README_HEAD,
             ratios(results, README_ROWS),
             machine(results),
         ]

@@ -36,6 +36,8 @@ PAGES = {
 CACHE, REDIS = "[data-switch=cache] button", "[data-switch=redis] button"
 STATUS, QUERIES, COMPARED = "[data-status]", "[data-queries]", "[data-compare]"
 CACHED = "answered from the cache"
+BREAKER = 20.0
+"""Seconds until a breaker that was open for long has tried again, with reserve."""
 
 FITS = """
 const main = document.querySelector(".first").getBoundingClientRect();
@@ -91,7 +93,8 @@ def check_redis_switch(browser: Browser) -> None:
         status, _, _ = _get(browser.site + path)
         assert status == 200, f"without Redis {path} answers {status}"
     browser.click(REDIS)
-    browser.wait_for(STATUS, CACHED)
+    browser.wait_for("#redis-says", "The server runs")
+    browser.wait_for(STATUS, CACHED, BREAKER)
     browser.wait_for(QUERIES, "0 queries")
 
 

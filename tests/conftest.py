@@ -29,6 +29,7 @@ from tests.servers import Server
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the long tests too")
+    parser.addoption("--scoreboard", help="write how each fault was met to this file")
 
 
 def pytest_configure() -> None:

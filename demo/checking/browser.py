@@ -99,9 +99,9 @@ class Browser:
     def run(self, script: str) -> Any:
         return self._driver.execute_script(script)
 
-    def wait_for(self, selector: str, wanted: str) -> None:
+    def wait_for(self, selector: str, wanted: str, seconds: float = VISIBLE) -> None:
         """Wait until the element's text contains what is wanted."""
-        wait = WebDriverWait(self._driver, VISIBLE, poll_frequency=0.1)
+        wait = WebDriverWait(self._driver, seconds, poll_frequency=0.1)
         try:
             wait.until(lambda _: wanted in self.text(selector))
         except TimeoutException:

@@ -37,10 +37,7 @@ CACHES = {
         "BACKEND": "redpony.cache.RedisCache",
         "LOCATION": "embedded://",
         "KEY_PREFIX": "flights",
-        "OPTIONS": {
-            "ON_ERROR": "degrade",
-            "BREAKER": {"FAILURES": 2, "COOLDOWN": 3.0},
-        },
+        "OPTIONS": {"ON_ERROR": "degrade"},
     }
 }
 

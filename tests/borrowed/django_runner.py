@@ -35,7 +35,7 @@ class Recorder(unittest.TextTestResult):
         super().__init__(*args, **kwargs)
         self.run_tests: list[str] = []
 
-    def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802 (unittest's)
+    def startTest(self, test: unittest.TestCase) -> None:
         self.run_tests.append(test.id())
         super().startTest(test)
 

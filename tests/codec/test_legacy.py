@@ -254,9 +254,7 @@ def test_thresholds_are_django_redis_own_unless_set() -> None:
     assert [compressed(n, compressor="zlib") for n in (15, 16)] == [False, True]
     assert [compressed(n, compressor="lzma") for n in (100, 101)] == [False, True]
     for length, expected in ((49, False), (50, True)):
-        assert (
-            compressed(length, compressor="zlib", compress_min_bytes=50) is expected
-        )
+        assert compressed(length, compressor="zlib", compress_min_bytes=50) is expected
 
 
 def test_a_class_for_djangos_backend_sees_integers_too() -> None:

@@ -227,19 +227,6 @@ def test_an_interruption_of_unpickling_passes_through() -> None:
         ours.decode(KEY, ours.encode(KEY, Exotic(KeyboardInterrupt)))
 
 
-def test_a_value_that_is_too_large_is_not_written() -> None:
-    ours = codec(max_value_bytes=1000)
-    body = len(pickle.dumps(b"", 5)) + BODY + 10
-    fits = b"x" * (1000 - body)
-    for size in (1, -1):
-        value = fits + b"x" * (10 + 2 * size)
-        if len(pickle.dumps(value, 5)) + BODY <= 1000:
-            assert ours.decode(KEY, ours.encode(KEY, value)) == value
-        else:
-            with pytest.raises(TooLarge, match="MAX_VALUE_BYTES is 1000"):
-                ours.encode(KEY, value)
-
-
 @pytest.mark.parametrize("limit", [1, 30, 67, 68, 5000])
 def test_exactly_the_limit_is_written_and_no_more(limit: int) -> None:
     ours = codec(max_value_bytes=limit)

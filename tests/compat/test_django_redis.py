@@ -9,7 +9,10 @@ from django.test import override_settings
 from redpony import get_redis
 from redpony.compat import django_redis
 from redpony.compat.django_redis import get_redis_connection
-from redpony.compat.django_redis.exceptions import CompressorError, ConnectionInterrupted
+from redpony.compat.django_redis.exceptions import (
+    CompressorError,
+    ConnectionInterrupted,
+)
 from redpony.compat.django_redis.util import CacheKey, default_reverse_key
 from redpony.conf import Misconfigured
 from redpony.errors import RedponyError, Unavailable, Unreadable

@@ -47,7 +47,9 @@ def provoke(written: str) -> None:
 def bare(monkeypatch):
     """Leave nothing remembered, and zstd not installed."""
     present = paths._present
-    monkeypatch.setattr(paths, "_present", lambda name: "zstd" not in name and present(name))
+    monkeypatch.setattr(
+        paths, "_present", lambda name: "zstd" not in name and present(name)
+    )
     memo._forget()
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import socket
+from pathlib import Path
 
 import pytest
 from django.core import checks
 from django.test import override_settings
 
-from redpony.checks import check_deployment, check_settings
+from redpony.checks import _ERRORS, _WARNINGS, check_deployment, check_settings
 
 
 def ours(location, **params):
@@ -83,7 +85,8 @@ REMOTE = "rediss://:secret@cache.example.com"
         (ours("rediss://10.0.0.7", OPTIONS={"PASSWORD": "secret"}), set()),
         (
             ours(
-                "rediss://10.0.0.7", OPTIONS={"TLS": {"CERT_FILE": "/c", "KEY_FILE": "/k"}}
+                "rediss://10.0.0.7",
+                OPTIONS={"TLS": {"CERT_FILE": "/c", "KEY_FILE": "/k"}},
             ),
             set(),
         ),
@@ -201,7 +204,9 @@ def test_no_message_holds_a_secret():
         "one": ours("redis://:hunter2@example.com:x"),
         "two": ours("rediss://h", OPTIONS={"PASSWORD": "hunter2", "NEAR": "hunter2"}),
         "three": ours("redis://h", OPTIONS={"PASSWORD": ["hunter2"]}),
-        "four": ours("redis://h", OPTIONS={"TLS": {"KEY_PASSWORD": 2}, "TSL": "hunter2"}),
+        "four": ours(
+            "redis://h", OPTIONS={"TLS": {"KEY_PASSWORD": 2}, "TSL": "hunter2"}
+        ),
     }
     with override_settings(CACHES=aliases):
         messages = [*check_settings(), *check_deployment()]
@@ -217,3 +222,10 @@ def test_the_application_registers_them_under_caches():
     assert check_deployment in registry.deployment_checks
     assert checks.Tags.caches in check_settings.tags
     assert checks.Tags.caches in check_deployment.tags
+
+
+def test_the_page_on_errors_lists_every_id():
+    page = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
+    listed = re.findall(r"^\| `(redpony\.\w\d+)` \|", page.read_text(), re.MULTILINE)
+
+    assert listed == [*_ERRORS.values(), *sorted(_WARNINGS.values())]

@@ -131,7 +131,11 @@ def test_settings_of_no_alias_have_no_name(resolved):
 def test_an_alias_is_read_by_its_name():
     config = alias_config("pages")
 
-    assert (config.alias, config.key_prefix, config.link.deadline) == ("pages", "pages", 1)
+    assert (config.alias, config.key_prefix, config.link.deadline) == (
+        "pages",
+        "pages",
+        1,
+    )
 
 
 @override_settings(CACHES=TWO)

@@ -461,7 +461,9 @@ def test_what_stands_in_the_url_wins():
 
 
 def test_arguments_of_the_pool_win_over_options_as_in_django_redis():
-    config = read({"SOCKET_TIMEOUT": 5, "CONNECTION_POOL_KWARGS": {"socket_timeout": 3}})
+    config = read(
+        {"SOCKET_TIMEOUT": 5, "CONNECTION_POOL_KWARGS": {"socket_timeout": 3}}
+    )
 
     assert config.link.deadline == 3
 
@@ -512,8 +514,6 @@ def test_all_faults_are_told_at_once():
 
 
 def test_a_configuration_never_shows_a_secret():
-    config = read(
-        {"PASSWORD": "hunter2", "SEAL_KEYS": ["hunter2" * 3]}, "redis://h"
-    )
+    config = read({"PASSWORD": "hunter2", "SEAL_KEYS": ["hunter2" * 3]}, "redis://h")
 
     assert "hunter2" not in repr(config)

@@ -1,8 +1,8 @@
 """A private corner for one test: a project, a state directory, its processes.
 
 Every process that a test starts, or that starts in turn, carries the corner's
-TMPDIR in its environment. That is how they are counted, and how `close` finds
-and ends each of them even if the test failed.
+path in its environment or, as servers do, in its title. That is how they are
+counted, and how `close` finds and ends each of them even if the test failed.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class User:
 class World:
     def __init__(self) -> None:
         # Short, since a socket's path is; pytest's own directories are not.
-        self.base = Path(tempfile.mkdtemp(prefix="rp-", dir="/tmp"))
+        self.base = Path(tempfile.mkdtemp(prefix="redpony-embedded-", dir="/tmp"))
         self.temporary = self.base / "t"
         self.project = self.base / "project"
         self.temporary.mkdir(mode=0o700)
@@ -132,26 +132,26 @@ class World:
 
     def processes(self) -> dict[int, str]:
         """All living processes of this corner, by id, with their command line."""
-        mark = f"TMPDIR={self.temporary}".encode()
+        mark = os.fsencode(self.base)
         found = {}
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit() or int(entry.name) == os.getpid():
                 continue
             try:
-                if mark not in (entry / "environ").read_bytes().split(b"\0"):
-                    continue
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
+                if mark not in command and mark not in (entry / "environ").read_bytes():
+                    continue
             except OSError:
                 continue
             if command:  # a zombie has none
-                found[int(entry.name)] = command.decode()
+                found[int(entry.name)] = os.fsdecode(command)
         return found
 
     def servers(self) -> list[int]:
         return [
             pid
             for pid, command in self.processes().items()
-            if "-server unixsocket:" in command or "-server --port 0" in command
+            if "-server " in command and "supervisor.py" not in command
         ]
 
     def supervisors(self) -> list[int]:

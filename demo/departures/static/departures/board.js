@@ -99,7 +99,7 @@ function verdict(world, cost) {
     return ["The cache is off: the database works out every answer, second after second.", "slow"];
   }
   if (world.breaker === "open") {
-    return ["Redis is back. The breaker will try it again within three seconds.", "slow"];
+    return ["Redis is back. The breaker lets a request try it within eight seconds.", "slow"];
   }
   return cost.queries
     ? ["A new minute has begun: the database answered once, and the cache keeps it.", "good"]

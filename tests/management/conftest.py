@@ -1,0 +1,50 @@
+"""Runs `manage.py redpony ...` on settings of the test's own."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import override_settings
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command printed, and its exit code."""
+
+    text: str
+    code: int
+
+    @property
+    def lines(self) -> list[str]:
+        return self.text.splitlines()
+
+
+@pytest.fixture
+def manage() -> Callable[..., Ran]:
+    def run(*words: str, caches: dict[str, Any], **settings: Any) -> Ran:
+        out = io.StringIO()
+        with override_settings(CACHES=caches, **settings):
+            try:
+                call_command("redpony", *words, stdout=out)
+            except SystemExit as error:
+                return Ran(out.getvalue(), int(error.code or 0))
+            except CommandError as error:
+                return Ran(out.getvalue() + str(error), error.returncode)
+        return Ran(out.getvalue(), 0)
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def corner(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep the state of embedded servers in a directory of the test's own."""
+    with tempfile.TemporaryDirectory(prefix="rp-") as directory:
+        monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+        monkeypatch.setenv("TMPDIR", directory)
+        yield
