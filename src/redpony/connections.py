@@ -186,6 +186,7 @@ def _tls_arguments(tls: Tls) -> dict[str, Any]:
         "ssl_certfile": tls.cert_file,
         "ssl_keyfile": tls.key_file,
         "ssl_password": None if password is None else password.reveal(),
+        "ssl_ciphers": tls.ciphers,
     }
 
 

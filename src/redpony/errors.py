@@ -138,6 +138,12 @@ _BY_CODE: dict[str, type[ServerError]] = {
     "NOSCRIPT": NoScript,
 }
 
+_REMEDIES = {
+    "OOM": "raise the server's maxmemory, or choose a maxmemory-policy that evicts",
+    "READONLY": "this server is a replica: LOCATION must name the primary first",
+    "MISCONF": "the server cannot write to its disk: see its log",
+}
+
 
 def from_reply(message: str) -> RedponyError:
     """Return the error for the text of an error reply."""
@@ -148,4 +154,6 @@ def from_reply(message: str) -> RedponyError:
         return AuthenticationFailed(message, outcome="refused")
     if "value is not an integer" in message or "would overflow" in message:
         return NotAnInteger(message)
+    if code in _REMEDIES:
+        message = f"{message} ({_REMEDIES[code]})"
     return _BY_CODE.get(code, ServerError)(message)

@@ -98,7 +98,9 @@ def test_a_number_of_more_digits_than_c_takes_is_stored(cache):
     assert cache.get("key") == huge
 
 
-@pytest.mark.parametrize("stored", [b" 12 ", b"1_000", b"+5", b"0x10", b"", b"-", b"01"])
+@pytest.mark.parametrize(
+    "stored", [b" 12 ", b"1_000", b"+5", b"0x10", b"", b"-", b"01"]
+)
 def test_only_canonical_integers_are_integers(cache, server, stored):
     server.client().set(":1:key", stored)
     assert cache.get("key", "miss") == "miss"
@@ -143,9 +145,7 @@ def test_one_bad_value_does_not_fail_the_others(cache, server):
     assert cache.get_many(["a", "b"]) == {"b": "2"}
 
 
-def test_a_full_server_is_an_error_and_keeps_the_old_value(
-    cache_on, both, cold_server
-):
+def test_a_full_server_is_an_error_and_keeps_the_old_value(cache_on, both, cold_server):
     server = cold_server(settings=["maxmemory-policy noeviction"])
     cache = both(cache_on(server, ON_ERROR="degrade"))
     cache.set("key", "old")

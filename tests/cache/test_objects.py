@@ -28,7 +28,7 @@ def test_the_client_encodes_keys_and_values(make_cache, server):
     assert client.decode(b"5") == client.decode(5) == client.decode("5") == 5
     assert client.keys("*") == ["k"]
     with pytest.raises(AttributeError):
-        client._nothing
+        _ = client._nothing
 
 
 def test_get_redis_is_redis_pys_client_without_retries(make_cache):

@@ -164,9 +164,7 @@ def test_d23_an_enum_keeps_its_type(cache):
 
 
 @pytest.mark.parametrize("serializer", ["json", "msgpack"])
-def test_d23_output_that_looks_like_digits_is_not_misread(
-    make_cache, both, serializer
-):
+def test_d23_output_that_looks_like_digits_is_not_misread(make_cache, both, serializer):
     cache = both(make_cache(SERIALIZER=serializer))
     for value in ("1", 1.0, [1], True):
         cache.set("key", value)

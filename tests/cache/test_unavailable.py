@@ -122,9 +122,7 @@ def test_every_method_has_its_row():
     ("method", "args", "answer"),
     [(name, *row) for name, row in (*CALLS.items(), *COUNTED.items())],
 )
-def test_a_method_degrades_by_the_table(
-    cache_on, both, nobody, method, args, answer
-):
+def test_a_method_degrades_by_the_table(cache_on, both, nobody, method, args, answer):
     cache = both(cache_on(None, LOCATION=nobody, ON_ERROR="degrade"))
     seen = []
     end = events.subscribe(seen.append, events.Degraded)

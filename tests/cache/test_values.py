@@ -87,9 +87,7 @@ def test_a_timeout_that_is_over_deletes(cache, timeout):
     ("timeout", "milliseconds"),
     [(0.5, 500), (0.29, 290), (1.001, 1001), (2, 2000), (0.001, 1), (1e-4, 0)],
 )
-def test_timeouts_are_exact_to_the_millisecond(
-    cache, server, timeout, milliseconds
-):
+def test_timeouts_are_exact_to_the_millisecond(cache, server, timeout, milliseconds):
     with server.client().monitor() as monitor:
         cache.set("key", "v", timeout)
         said = ""

@@ -63,7 +63,7 @@ def test_the_server_goes_when_all_users_are_killed_at_once(world: World) -> None
     "number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL]
 )
 def test_the_server_goes_whatever_ends_the_user(world: World, number: int) -> None:
-    world.joined(grace=server.GRACE_SECONDS).kill(number)
+    world.joined().kill(number)
     world.until_empty()
 
 
@@ -144,7 +144,7 @@ def test_thirty_short_processes_in_turn_share_one_server(world: World) -> None:
     pids = set()
     counts = []
     for _ in range(30):
-        user = world.user(grace=server.GRACE_SECONDS)
+        user = world.user(grace=server.GRACE_SECONDS)  # as in life
         counts.append(user.do("ask", "INCR", "visits"))
         pids.add(world.status().pid)
         user.leave()

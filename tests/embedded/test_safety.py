@@ -206,6 +206,16 @@ def test_a_state_directory_removed_under_its_users_is_made_again(
     assert len(world.servers()) == len(world.supervisors()) == 1
 
 
+@pytest.mark.parametrize("persist", [False, True])
+def test_a_server_whose_state_directory_was_removed_goes_too(
+    world: World, persist: bool
+) -> None:
+    user = world.joined(persist=persist)
+    shutil.rmtree(world.root)
+    user.kill()
+    world.until_empty()
+
+
 def test_the_log_does_not_grow_without_bound(world: World) -> None:
     state = Path(world.status().state)
     state.mkdir(mode=0o700, parents=True)

@@ -47,6 +47,11 @@ def ask(*words: str) -> object:
     return talk.ask(path, *words, timeout=10.0).decode()
 
 
+def alive() -> object:
+    path = Path(embedded.resolve().path)
+    return talk.presence(path, 10.0) is talk.Presence.READY
+
+
 def fork(joins: bool) -> object:
     reading, writing = os.pipe()
     child = os.fork()
@@ -85,6 +90,7 @@ commands = {
     "resolve": resolve,
     "threads": threads,
     "ask": ask,
+    "alive": alive,
     "fork": fork,
     "fork_and_exit": fork_and_exit,
     "close_all_files": close_all_files,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from numbers import Real
 from typing import Any, ClassVar, TypeVar
@@ -21,8 +21,15 @@ from django.core.cache.backends.base import (
 from redpony import events
 from redpony.alias import Alias
 from redpony.cache import policy
-from redpony.conf import AliasConfig, read_alias
-from redpony.errors import Tampered, Unavailable, Unreadable
+from redpony.codec import Codec
+from redpony.conf import AliasConfig, Misconfigured, Problem, read_alias
+from redpony.errors import (
+    InvalidSetting,
+    RedponyError,
+    Tampered,
+    Unavailable,
+    Unreadable,
+)
 from redpony.keys import are_portable, is_portable
 from redpony.plan import Plan, Raised, TwoColoured, name_of
 
@@ -40,6 +47,7 @@ GONE = 0
 _FURTHEST = 2**53
 
 _aliases: dict[AliasConfig, Alias] = {}
+_made: dict[tuple[type[Room], int], dict[str, Any]] = {}
 
 
 def alias_for(config: AliasConfig) -> Alias:
@@ -51,19 +59,45 @@ def alias_for(config: AliasConfig) -> Alias:
 
 
 class Room(TwoColoured, BaseCache):
-    """The base of the cache's rooms. Cheap to make: Django makes many."""
+    """The base of the cache's rooms. Cheap to make: Django makes many.
+
+    Settings that cannot be used are raised when the cache is first asked for
+    something, because Django's checks make every cache only to look at it.
+    """
 
     alias: Alias
+    _codec: Codec
+    _drive: Callable[[Plan[Any]], Any]
+    _head: str
+    _plain: bool
+    _fault: Misconfigured
     _custom_keys: ClassVar[bool] = False
 
     def __init__(self, location: Any, params: dict[str, Any]) -> None:
-        config = read_alias(None, location, params)
-        super().__init__(_for_django(params))
-        self.alias = alias_for(config)
-        self._codec = self.alias.codec
-        self._drive = self.alias.drive
-        self._head = f"{self.key_prefix}:{self.version}:"
-        self._plain = not self._custom_keys and self.key_func is django_key
+        try:
+            config = read_alias(None, location, params)
+        except Misconfigured as error:
+            self._fault = error
+            return
+        # All that an object holds follows from its class and configuration, and
+        # equal settings are one configuration: the second object is a copy.
+        made = _made.get((type(self), id(config)))
+        if made is None:
+            super().__init__(_for_django(params))
+            self.alias = alias_for(config)
+            self._codec = self.alias.codec
+            self._drive = self.alias.drive
+            self._head = f"{self.key_prefix}:{self.version}:"
+            self._plain = not self._custom_keys and self.key_func is django_key
+            _made[type(self), id(config)] = {**vars(self), "_config": config}
+        else:
+            vars(self).update(made)
+
+    def __getattr__(self, name: str) -> Any:
+        fault = vars(self).get("_fault")
+        if fault is not None:
+            raise Misconfigured(*fault.problems)
+        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -80,8 +114,8 @@ class Room(TwoColoured, BaseCache):
             plan = self.alias.observed(plan)
         try:
             result = self._drive(plan)
-        except Unavailable as error:
-            return self._fallback(name_of(plan), error)  # type: ignore[no-any-return]
+        except RedponyError as error:
+            return self._settle(plan, error)  # type: ignore[no-any-return]
         if isinstance(result, Raised):
             raise result.error
         return result  # type: ignore[no-any-return]
@@ -91,19 +125,28 @@ class Room(TwoColoured, BaseCache):
             plan = self.alias.observed(plan)
         try:
             result = await self.alias.adrive(plan)
-        except Unavailable as error:
-            return self._fallback(name_of(plan), error)  # type: ignore[no-any-return]
+        except RedponyError as error:
+            return self._settle(plan, error)  # type: ignore[no-any-return]
         if isinstance(result, Raised):
             raise result.error
         return result
 
-    def _fallback(self, plan: str, error: Unavailable) -> Any:
-        """Return what the policy says of an operation without a server."""
-        name = plan.lstrip("_")
-        answer = policy.ANSWERS.get(name, policy.RAISES)
-        if answer is policy.RAISES:
-            raise error
-        return self.alias.degraded(name, error, policy.fresh(answer))
+    def _settle(self, plan: Plan[Any], error: RedponyError) -> Any:
+        """Return what the policy says of an operation without a server, or raise."""
+        name = name_of(plan).lstrip("_")
+        alias = self.alias
+        if isinstance(error, Unavailable):
+            answer = policy.ANSWERS.get(name, policy.RAISES)
+            if answer is not policy.RAISES and alias.degrades:
+                return alias.degraded(name, error, policy.fresh(answer))
+        if type(error) is InvalidSetting:
+            # Met by the wire, which knows no aliases.
+            where = f'CACHES["{alias.name}"]'
+            raise Misconfigured(Problem("value", where, str(error))) from error
+        note = f'In {name}() of CACHES["{alias.name}"].'
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+        raise error
 
     # Keys
 

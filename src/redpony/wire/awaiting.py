@@ -101,7 +101,7 @@ class AsyncDriver:
                             if type(reply) not in kind.reply and isinstance(
                                 reply, RedponyError
                             ):
-                                raise reply  # noqa: TRY301
+                                raise reply
                     else:
                         reply = await self._perform(effect)
                 except RedponyError as error:
@@ -300,7 +300,7 @@ async def ainvoke(callable: Callable[[], Any]) -> Invoked:
         value = callable()
         if inspect.isawaitable(value):
             value = await value
-    except Exception as error:  # handed to the caller, outside the plan
+    except Exception as error:  # noqa: BLE001 (handed on, outside the plan)
         return Raised(error)
     return Returned(value)
 

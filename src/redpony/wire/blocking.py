@@ -42,11 +42,14 @@ from redpony.wire.config import LinkConfig
 from redpony.wire.credentials import Renewal
 from redpony.wire.handshake import Facts
 from redpony.wire.pool import Connection, Pool, reauthenticate
-from redpony.wire.replies import misfit, pack, pack_all
+from redpony.wire.replies import misfit, out_of_step, pack, pack_all
 
 R = TypeVar("R")
 monotonic = time.monotonic
 _SAFE = Repeat.SAFE
+
+FOREVER = 2_000_000.0
+"""Seconds of a wait without end: what `poll` can count, about 23 days."""
 
 
 class BlockingDriver:
@@ -284,13 +287,7 @@ class BlockingDriver:
                 wrong = misfit(command, item)
                 if wrong is not None:
                     return wrong
-        if connection.has_more():
-            return ProtocolError(
-                f"{self._label} sent more than was asked for; the connection was "
-                "out of step and has been closed",
-                outcome="unknown",
-            )
-        return None
+        return out_of_step(self._label) if connection.has_more() else None
 
     def _fail(
         self, connection: Connection, error: BaseException, *, sent: bool, answered: int
@@ -304,6 +301,13 @@ class BlockingDriver:
             failure = outcomes.lost(self._label, error, sent=sent or answered > 0)
         elif isinstance(error, Unavailable):
             failure = error
+        elif isinstance(error, TypeError) and sent:
+            # hiredis, about a map whose keys are lists.
+            failure = ProtocolError(
+                f"{self._label} sent what cannot be read ({error}); the connection "
+                "has been closed",
+                outcome="unknown",
+            )
         else:
             raise error
         self._breaker.failed(failure)
@@ -352,7 +356,7 @@ class BlockingDriver:
         command = effect.command
         grace = self._deadline
         timeout = None if effect.timeout is None else effect.timeout + grace
-        waiting = Command(command.kind, command.args, timeout or 31_536_000.0)
+        waiting = Command(command.kind, command.args, timeout or FOREVER)
         return self._ask_on_lane(waiting)
 
 
@@ -367,7 +371,7 @@ def invoke(callable: Callable[[], Any]) -> Invoked:
         )
     try:
         value = callable()
-    except Exception as error:  # handed to the caller, outside the plan
+    except Exception as error:  # noqa: BLE001 (handed on, outside the plan)
         return Raised(error)
     return Returned(value)
 

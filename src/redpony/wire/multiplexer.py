@@ -34,10 +34,18 @@ from redpony.errors import ProtocolError, RedponyError, Unavailable
 from redpony.wire import outcomes
 from redpony.wire.config import LinkConfig
 from redpony.wire.handshake import Features
-from redpony.wire.replies import INCOMPLETE, PushNotification, misfit, new_reader
+from redpony.wire.replies import (
+    ATTRIBUTE,
+    INCOMPLETE,
+    PushNotification,
+    misfit,
+    new_reader,
+    out_of_step,
+)
 
 BUFFER = 65536
 GRACE = 0.05
+OVERRUN = 0.25
 LONGEST = 3600.0
 _GONE = getattr(select, "POLLRDHUP", 0) | getattr(select, "POLLHUP", 0)
 
@@ -78,6 +86,7 @@ class Multiplexer(asyncio.BufferedProtocol):
         reader = new_reader()
         self._feed = reader.feed
         self._gets = reader.gets
+        self._has_data = reader.has_data
         self._bytes_in_flight = 0
         self._max_in_flight = config.max_in_flight
         self._max_bytes = config.max_bytes_in_flight
@@ -86,6 +95,7 @@ class Multiplexer(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._spared_until = 0.0
+        self._patient_until = 0.0
         self._received = 0
         self._buffer = bytearray(BUFFER)
         self._view = memoryview(self._buffer)
@@ -185,6 +195,8 @@ class Multiplexer(asyncio.BufferedProtocol):
         pending = self._pending
         gets = self._gets
         try:
+            if self._buffer[0] == ATTRIBUTE and not self._has_data():
+                raise out_of_step(self.label)
             self._feed(self._buffer, 0, nbytes)
             while True:
                 reply = gets()
@@ -257,11 +269,7 @@ class Multiplexer(asyncio.BufferedProtocol):
             if self.on_push is not None:
                 self.on_push(reply)
             return
-        raise ProtocolError(
-            f"{self.label} sent more than was asked for; the connection was out of "
-            "step and has been closed",
-            outcome="unknown",
-        )
+        raise out_of_step(self.label)
 
     def _flush(self) -> None:
         if self._unsent and self._transport is not None:
@@ -282,7 +290,9 @@ class Multiplexer(asyncio.BufferedProtocol):
             return
         now = self._loop.time()
         stalled = stalled or (seen < 0 and now - self._timer_at > GRACE)
-        if seen != self._received:
+        if seen < 0:
+            self._patient_until = now + OVERRUN
+        if seen != self._received and now < self._patient_until:
             # Sockets are read before timers run, but one buffer a turn.
             self._timer = self._loop.call_later(0, self._look, self._received, stalled)
             self._timer_at = now
@@ -332,7 +342,7 @@ class Multiplexer(asyncio.BufferedProtocol):
             if future.done():
                 continue
             failure = _failure(self.label, error, sent=sent)
-            if position == 0 and items:
+            if position == 0 and items and not isinstance(error, ProtocolError):
                 # What was answered stands; the rest has its own outcome.
                 future.set_result(items + [failure] * (len(commands) - len(items)))
             else:
@@ -349,7 +359,8 @@ def _failure(label: str, error: BaseException | None, *, sent: bool) -> Unavaila
     if isinstance(error, Unavailable):
         if sent or error.outcome == "not_sent":
             return error
-        return type(error)(str(error), outcome="not_sent")
+        kind = ProtocolError if isinstance(error, ProtocolError) else type(error)
+        return kind(str(error), outcome="not_sent")
     return outcomes.lost(label, error or EOFError(), sent=sent)
 
 

@@ -29,7 +29,14 @@ from redpony.errors import ProtocolError, RedponyError, Unavailable
 from redpony.wire import outcomes
 from redpony.wire.config import LinkConfig
 from redpony.wire.handshake import Facts, Features, credentials, handshake
-from redpony.wire.replies import INCOMPLETE, PushNotification, new_reader, pack
+from redpony.wire.replies import (
+    ATTRIBUTE,
+    INCOMPLETE,
+    PushNotification,
+    new_reader,
+    out_of_step,
+    pack,
+)
 from redpony.wire.stream import Stream, cannot_connect, connect
 
 SLICE = 0.05
@@ -73,6 +80,11 @@ class Connection:
         except (OSError, EOFError) as error:
             self.close()
             raise cannot_connect(config, error) from error
+        except Unavailable as error:
+            self.close()
+            # Only the handshake was under way.
+            error.outcome = "not_sent"
+            raise
         except BaseException:
             self.close()
             raise
@@ -88,25 +100,30 @@ class Connection:
         reply = self._gets()
         while reply is INCOMPLETE or type(reply) is PushNotification:
             if reply is INCOMPLETE:
-                self._feed(self.stream.receive(expires))  # type: ignore[union-attr]
+                self._take_in(expires)
             reply = self._gets()
         return reply
 
     def answer(self, started: float, lasts: float) -> Any:
         """Return the one reply that is due, `lasts` seconds after `started`."""
-        self._feed(self.stream.receive_within(lasts))  # type: ignore[union-attr]
+        data = self.stream.receive_within(lasts)  # type: ignore[union-attr]
+        if data[0] == ATTRIBUTE:
+            raise out_of_step("The server")
+        self._feed(data)
         reply = self._gets()
         while reply is INCOMPLETE or type(reply) is PushNotification:
             if reply is INCOMPLETE:
-                self._feed(self.stream.receive(started + lasts))  # type: ignore[union-attr]
+                self._take_in(started + lasts)
             reply = self._gets()
         if self._has_data():
-            raise ProtocolError(
-                "The server sent more than was asked for; the connection was out "
-                "of step and has been closed",
-                outcome="unknown",
-            )
+            raise out_of_step("The server")
         return reply
+
+    def _take_in(self, expires: float) -> None:
+        data = self.stream.receive(expires)  # type: ignore[union-attr]
+        if data[0] == ATTRIBUTE and not self._has_data():
+            raise out_of_step("The server")
+        self._feed(data)
 
     def read_many(self, count: int, expires: float) -> list[Any]:
         """Return the next replies, all of them."""
@@ -138,8 +155,9 @@ class Connection:
 
     def __del__(self) -> None:
         # Dropped by an interrupt: the descriptor goes with the object.
-        if self.stream is not None:
-            self.stream.close()
+        stream = getattr(self, "stream", None)
+        if stream is not None:
+            stream.close()
 
 
 class Pool:

@@ -16,6 +16,20 @@ import hiredis
 from redpony.commands import Argument, Command
 from redpony.errors import ProtocolError, RedponyError, from_reply
 
+ATTRIBUTE: Final = ord("|")
+"""The first byte of an attribute, which hiredis hands out as if it were a reply."""
+
+
+class Garbled(ProtocolError):
+    """What hiredis raises, which keeps the type and makes the error itself."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            f"The peer does not speak Redis' protocol ({message}); is this the "
+            "address of a Redis or Valkey server?",
+            outcome="unknown",
+        )
+
 
 class _Incomplete:
     __slots__ = ()
@@ -35,7 +49,7 @@ pack = cast("Callable[[tuple[Argument, ...]], bytes]", hiredis.pack_command)
 def new_reader() -> Any:
     """Return a reader for one connection."""
     return hiredis.Reader(
-        protocolError=_broken,
+        protocolError=Garbled,
         replyError=from_reply,
         notEnoughData=INCOMPLETE,
     )
@@ -49,9 +63,8 @@ def pack_all(commands: list[Command] | tuple[Command, ...]) -> bytes:
 def misfit(command: Command, reply: Any) -> ProtocolError | None:
     """Return an error if this cannot be the command's reply."""
     possible = command.kind.reply
+    # By type and not by class: a boolean is an `int`, and never a count.
     if not possible or type(reply) in possible or isinstance(reply, RedponyError):
-        return None
-    if isinstance(reply, possible):
         return None
     return ProtocolError(
         f"{command.name} was answered with {type(reply).__name__}, which it never "
@@ -60,9 +73,10 @@ def misfit(command: Command, reply: Any) -> ProtocolError | None:
     )
 
 
-def _broken(message: str) -> ProtocolError:
+def out_of_step(label: str) -> ProtocolError:
+    """Return the error for bytes that answer nothing that was asked."""
     return ProtocolError(
-        f"The peer does not speak Redis' protocol ({message}); is this the "
-        "address of a Redis or Valkey server?",
+        f"{label} sent more than was asked for; the connection was out of step "
+        "and has been closed",
         outcome="unknown",
     )

@@ -26,6 +26,8 @@ from redpony.wire import naming, tls
 from redpony.wire.config import LinkConfig, Tcp, Unix
 
 CHUNK = 65536
+OVERRUN = 0.25
+"""How long past its time, in seconds, an answer that keeps coming is still read."""
 _DONTWAIT = getattr(socket, "MSG_DONTWAIT", 0)
 _GONE = getattr(select, "POLLRDHUP", 0) | getattr(select, "POLLIN", 0)
 
@@ -56,7 +58,10 @@ class PolledStream:
         self._poll = poller.poll
 
     def send(self, data: bytes, expires: float) -> None:
-        sent = self._send(data, _DONTWAIT)
+        try:
+            sent = self._send(data, _DONTWAIT)
+        except BlockingIOError:
+            sent = 0
         if sent != len(data):
             self._send_rest(data, sent, expires)
 
@@ -73,8 +78,10 @@ class PolledStream:
 
     def receive(self, expires: float) -> bytes:
         left = expires - time.monotonic()
-        left = max(0, left)  # what has arrived is still taken
-        if not self._poll(left * 1000):
+        if left < -OVERRUN:
+            raise TimeoutError
+        # What has arrived is still taken.
+        if not self._poll(max(0, left) * 1000):
             raise TimeoutError
         data = self._recv(CHUNK)
         if not data:
@@ -113,7 +120,10 @@ class TimedStream:
         self._socket.sendall(data)
 
     def receive(self, expires: float) -> bytes:
-        self._socket.settimeout(max(expires - time.monotonic(), 0.001))
+        left = expires - time.monotonic()
+        if left < -OVERRUN:
+            raise TimeoutError
+        self._socket.settimeout(max(left, 0.001))
         data = self._socket.recv(CHUNK)
         if not data:
             raise EOFError
