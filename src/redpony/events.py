@@ -12,8 +12,10 @@ with no subscriber there is no event.
 from __future__ import annotations
 
 import logging
+import os
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 logger = logging.getLogger("redpony")
 
@@ -100,13 +102,15 @@ class Server(Event):
 Handler = Callable[[Event], None]
 
 
-@dataclass(slots=True)
-class _Seam:
-    handlers: tuple[tuple[Handler, tuple[type[Event], ...]], ...] = ()
-    failed: set[int] = field(default_factory=set)
+@dataclass(eq=False, slots=True)
+class _Subscription:
+    handler: Handler
+    kinds: tuple[type[Event], ...]
+    failed: bool = False
 
 
-_seam = _Seam()
+_subscriptions: tuple[_Subscription, ...] = ()
+_lock = threading.Lock()
 
 listening = False
 """Whether anybody wants `Operation` events; read it as `events.listening`."""
@@ -117,29 +121,40 @@ def subscribe(handler: Handler, *kinds: type[Event]) -> Callable[[], None]:
 
     Returns a function that ends the subscription.
     """
-    entry = (handler, kinds or (Event,))
-    _seam.handlers = (*_seam.handlers, entry)
-    _update()
+    entry = _Subscription(handler, kinds or (Event,))
+    with _lock:
+        _listen((*_subscriptions, entry))
 
     def unsubscribe() -> None:
-        _seam.handlers = tuple(each for each in _seam.handlers if each is not entry)
-        _update()
+        with _lock:
+            _listen(tuple(each for each in _subscriptions if each is not entry))
 
     return unsubscribe
 
 
 def emit(event: Event) -> None:
     """Tell every subscriber of this event's kind."""
-    for handler, kinds in _seam.handlers:
-        if isinstance(event, kinds):
+    for entry in _subscriptions:
+        if isinstance(event, entry.kinds):
             try:
-                handler(event)
+                entry.handler(event)
             except Exception:  # a listener's fault is not the operation's
-                if id(handler) not in _seam.failed:
-                    _seam.failed.add(id(handler))
-                    logger.exception("An event handler failed: %r", handler)
+                if not entry.failed:
+                    entry.failed = True
+                    logger.exception("An event handler failed: %r", entry.handler)
 
 
-def _update() -> None:
-    global listening
-    listening = any(issubclass(Operation, kinds) for _, kinds in _seam.handlers)
+def _listen(subscriptions: tuple[_Subscription, ...]) -> None:
+    # Replaced whole: `emit` reads it without the lock.
+    global _subscriptions, listening
+    _subscriptions = subscriptions
+    listening = any(issubclass(Operation, each.kinds) for each in subscriptions)
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import enum
+import itertools
 import json
 import lzma
 import pickle
@@ -276,7 +277,7 @@ def test_the_way_from_one_format_to_the_other_and_back() -> None:
         codec(format="sealed", read_formats=("django_redis", "sealed")),
         codec(),
     ]
-    for one, other in zip(steps, steps[1:], strict=False):
+    for one, other in itertools.pairwise(steps):
         assert other.decode(KEY, one.encode(KEY, SMALL)) == SMALL
         assert one.decode(KEY, other.encode(KEY, SMALL)) == SMALL
 

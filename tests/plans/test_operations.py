@@ -29,7 +29,7 @@ OPERATIONS = {
     "delete_many": (ONE, ([KEY, OTHER],), ["UNLINK"], 1),
     "delete_pattern": (ONE, ("secret*",), ["SCAN", "UNLINK"], 2),
     "expire": (ONE, (KEY, 5), ["PEXPIRE"], 1),
-    "expire_at": (ONE, (KEY, 4_000_000_000), ["EXPIREAT"], 1),
+    "expire_at": (ONE, (KEY, 4_000_000_000), ["PEXPIREAT"], 1),
     "get": (ONE, (KEY,), ["GET"], 1),
     "get_many": (ONE, ([KEY, OTHER],), ["MGET"], 1),
     "get_or_set": (None, (KEY, VALUE), ["GET", "SET", "GET"], 2),

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from redpony.commands import EXEC, MULTI, Command, Lane, Repeat
+from redpony.commands import Command, Lane, Repeat
 from redpony.errors import (
     AuthenticationFailed,
     NoScript,
@@ -35,7 +35,7 @@ from redpony.plan import (
     finish,
 )
 from redpony.wire import outcomes
-from redpony.wire.blocking import unfold_transaction
+from redpony.wire.blocking import FOREVER, fold_transaction, unfold_transaction
 from redpony.wire.breaker import Breaker
 from redpony.wire.config import LinkConfig
 from redpony.wire.credentials import Renewal
@@ -117,7 +117,9 @@ class AsyncDriver:
         if not self.config.retries or not outcomes.may_repeat(error, safe=True):
             raise error
         outcomes.tell_retry(self._label, (command,), 2, error)
-        return await self.ask(command)
+        lasts = command.timeout or self._deadline
+        payload = pack(command.words())
+        return await self._slow_flight(payload, (command,), lasts, True, _SHARED, 2)
 
     async def ask(self, command: Command) -> Any:
         """Return the reply to one command, or raise."""
@@ -156,9 +158,7 @@ class AsyncDriver:
         lane = commands[0].lane
         safe = outcomes.all_safe(commands)
         if batch.atomic:
-            inner = b"".join([pack(each.words(source=True)) for each in commands])
-            payload = pack(MULTI.parts) + inner + pack(EXEC.parts)
-            flight = [MULTI(), *commands, EXEC()]
+            payload, flight = fold_transaction(commands)
             items = await self._flight(payload, flight, lasts, safe, lane)
             return Replies(unfold_transaction(commands, items))
         payload = pack_all(list(commands))
@@ -189,6 +189,7 @@ class AsyncDriver:
         lane: Lane,
     ) -> Any:
         """Send bytes and await the reply (a list for several), with one retry."""
+        attempt = 1
         breaker = self._breaker
         if not breaker.blocked and lane is _SHARED:
             state = self._by_loop.get(_running_loop())
@@ -202,14 +203,17 @@ class AsyncDriver:
                     try:
                         reply = await connection.submit(payload, commands, lasts)
                     except Unavailable as error:
-                        if not outcomes.may_repeat(error, safe=safe):
+                        if not self.config.retries or not outcomes.may_repeat(
+                            error, safe=safe
+                        ):
                             raise
-                        outcomes.tell_retry(self._label, commands, 2, error)
+                        attempt = 2
+                        outcomes.tell_retry(self._label, commands, attempt, error)
                     else:
                         if breaker.failures:
                             breaker.succeeded()
                         return reply
-        return await self._slow_flight(payload, commands, lasts, safe, lane)
+        return await self._slow_flight(payload, commands, lasts, safe, lane, attempt)
 
     async def _slow_flight(
         self,
@@ -218,18 +222,21 @@ class AsyncDriver:
         lasts: float,
         safe: bool,
         lane: Lane,
+        attempt: int = 1,
     ) -> Any:
         breaker = self._breaker
         if breaker.blocked:
             breaker.admit()
         expires = time.monotonic() + lasts
-        attempt = 1
         while True:
             connection, opened = await self._connection(lane)
             if opened:
                 expires = max(expires, time.monotonic() + lasts)
             if connection.full:
-                await connection.room(_running_loop().time() + lasts)
+                left = expires - time.monotonic()
+                await connection.room(_running_loop().time() + left)
+                if not connection.usable:
+                    continue
             if not safe and connection.is_stale():
                 connection.close()
                 continue
@@ -279,7 +286,7 @@ class AsyncDriver:
             breaker.admit()
         state = await self.loops.current()
         connection = await state.take_blocking()
-        lasts = 31_536_000.0 if effect.timeout is None else effect.timeout
+        lasts = FOREVER if effect.timeout is None else effect.timeout
         try:
             reply = await connection.submit(
                 pack(command.words()), (command,), lasts + self._deadline

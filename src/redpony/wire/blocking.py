@@ -14,9 +14,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from redpony.commands import EXEC, MULTI, Command, Lane, Repeat
+from redpony.commands import EXEC, MULTI, Command, Kind, Lane, Repeat
 from redpony.errors import (
-    AuthenticationFailed,
     NoScript,
     PoolExhausted,
     ProtocolError,
@@ -118,13 +117,13 @@ class BlockingDriver:
                 if wrong is not None:
                     raise wrong
         except BaseException as error:
-            failure = self._fail(connection, error, sent=sent, answered=0)
+            failure = self._fail(connection, error, sent=sent, idle=True)
             if not outcomes.may_repeat(failure, safe=True) or not self.config.retries:
                 raise failure from error
             outcomes.tell_retry(self._label, (command,), 2, failure)
             left = started + lasts - monotonic()
             again = command.within(max(left, 0.001))
-            return self._ask_carefully(again)
+            return self._ask_carefully(again, 2)
         pool = self.pool
         if pool.waiting:
             pool.give_back(connection)
@@ -137,13 +136,15 @@ class BlockingDriver:
             raise reply
         return reply
 
-    def _ask_carefully(self, command: Command) -> Any:
+    def _ask_carefully(self, command: Command, attempt: int = 1) -> Any:
         if command.detour is not None or command.kind.lane is not Lane.SHARED:
             return self._ask_on_lane(command)
         payload = pack(command.words())
         repeatable = command.kind.repeat is _SAFE
         expires = monotonic() + (command.timeout or self._deadline)
-        reply = self._flight(payload, (command,), 1, expires, repeatable)[0]
+        reply = self._flight(
+            payload, (command,), 1, expires, repeatable, attempt=attempt
+        )[0]
         if isinstance(reply, RedponyError):
             if type(reply) is NoScript and command.script is not None:
                 payload = pack(command.words(source=True))
@@ -184,9 +185,7 @@ class BlockingDriver:
         return Replies(items)
 
     def _ask_atomic(self, commands: Sequence[Command], expires: float) -> Replies:
-        inner = b"".join([pack(each.words(source=True)) for each in commands])
-        payload = pack(MULTI.parts) + inner + pack(EXEC.parts)
-        flight = [MULTI(), *commands, EXEC()]
+        payload, flight = fold_transaction(commands)
         safe = outcomes.all_safe(commands)
         items = self._flight(payload, flight, len(flight), expires, safe, True)
         return Replies(unfold_transaction(commands, items))
@@ -199,6 +198,7 @@ class BlockingDriver:
         expires: float,
         safe: bool,
         batch: bool = False,
+        attempt: int = 1,
     ) -> list[Any]:
         """Send bytes and read `count` replies, once more where that is allowed.
 
@@ -208,10 +208,11 @@ class BlockingDriver:
         breaker = self._breaker
         if breaker.blocked:
             breaker.admit()
-        attempt = 1
         while True:
+            # Where one connection was closed while idle, others will be too.
+            check = attempt > 1 or not safe
             try:
-                items = self._try(payload, commands, count, expires, safe, batch)
+                items = self._try(payload, commands, count, expires, check, batch)
             except Unavailable as error:
                 if (
                     attempt > self.config.retries
@@ -232,21 +233,24 @@ class BlockingDriver:
         commands: Sequence[Command],
         count: int,
         expires: float,
-        safe: bool,
+        check: bool,
         batch: bool,
     ) -> list[Any]:
         pool = self.pool
         try:
-            connection = pool.idle.pop() if safe else None
+            connection = None if check else pool.idle.pop()
         except IndexError:
             connection = None
+        idle = connection is not None
         if connection is None:
-            connection, expires = self._take(expires, safe)
+            connection, expires = self._take(expires, check)
         items: list[Any] = []
         sent = False
         try:
             if connection.auth_epoch != self._renewal.epoch:
                 self._reauthenticate(connection, expires)
+            # Of several commands the first may arrive though sending broke off.
+            sent = count > 1
             connection.send(payload, expires)
             sent = True
             connection.read_into(items, count, expires)
@@ -254,7 +258,8 @@ class BlockingDriver:
             if wrong is not None:
                 raise wrong
         except BaseException as error:
-            failure = self._fail(connection, error, sent=sent, answered=len(items))
+            sent = sent or bool(items)
+            failure = self._fail(connection, error, sent=sent, idle=idle)
             if not isinstance(failure, ProtocolError) and batch and items:
                 # What was answered stands; the rest has its own outcome.
                 items.extend([failure] * (count - len(items)))
@@ -265,17 +270,17 @@ class BlockingDriver:
 
     def _take(self, expires: float, safe: bool) -> tuple[Connection, float]:
         """Return a connection and the time its operation has: see DEADLINE."""
-        started = monotonic()
         try:
             connection, fresh = self.pool.take(expires, check=not safe)
-        except (PoolExhausted, AuthenticationFailed):
+        except PoolExhausted:
             raise
         except Unavailable as error:
+            # Refused credentials too: not every request may try them again.
             self._breaker.failed(error)
             raise
         if fresh:
-            connection.auth_epoch = self._renewal.epoch
-            expires = max(expires, started + self.config.connect_timeout)
+            connection.auth_epoch = epoch
+            expires = max(expires, connection.expires)
         return connection, expires
 
     def _first_misfit(
@@ -290,15 +295,21 @@ class BlockingDriver:
         return out_of_step(self._label) if connection.has_more() else None
 
     def _fail(
-        self, connection: Connection, error: BaseException, *, sent: bool, answered: int
+        self, connection: Connection, error: BaseException, *, sent: bool, idle: bool
     ) -> Unavailable:
-        """Drop a connection, and return what happened; raise what is not ours."""
+        """Drop a connection, and return what happened; raise what is not ours.
+
+        That an idle connection turns out to be closed says nothing about the
+        node: what the repetition meets does.
+        """
         self.pool.drop(connection, error)
         failure: Unavailable
         if isinstance(error, TimeoutError):
             failure = outcomes.overdue(self._label, self._deadline, sent=sent)
         elif isinstance(error, (OSError, EOFError, AttributeError)):
-            failure = outcomes.lost(self._label, error, sent=sent or answered > 0)
+            failure = outcomes.lost(self._label, error, sent=sent)
+            if idle:
+                return failure
         elif isinstance(error, Unavailable):
             failure = error
         elif isinstance(error, TypeError) and sent:
@@ -310,7 +321,8 @@ class BlockingDriver:
             )
         else:
             raise error
-        self._breaker.failed(failure)
+        if not isinstance(failure, (AuthenticationFailed, Loading)):
+            self._breaker.failed(failure)
         return failure
 
     def _reauthenticate(self, connection: Connection, expires: float) -> None:
@@ -374,6 +386,16 @@ def invoke(callable: Callable[[], Any]) -> Invoked:
     except Exception as error:  # noqa: BLE001 (handed on, outside the plan)
         return Raised(error)
     return Returned(value)
+
+
+def fold_transaction(commands: Sequence[Command]) -> tuple[bytes, list[Command]]:
+    """Return the bytes of MULTI ... EXEC, and what the replies are checked against."""
+    inner = b"".join([pack(each.words(source=True)) for each in commands])
+    queued = [
+        Command(Kind(each.name, each.access, each.repeat, None, MULTI.reply), ())
+        for each in commands
+    ]
+    return pack(MULTI.parts) + inner + pack(EXEC.parts), [MULTI(), *queued, EXEC()]
 
 
 def unfold_transaction(commands: Sequence[Command], items: list[Any]) -> list[Any]:

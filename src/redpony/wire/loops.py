@@ -30,7 +30,7 @@ from functools import partial
 from typing import Any
 
 from redpony.commands import Access, Command, Kind, Lane, Repeat
-from redpony.errors import RedponyError, Unavailable, Unreachable
+from redpony.errors import PoolExhausted, RedponyError, Unavailable
 from redpony.wire import naming, outcomes, tls
 from redpony.wire.config import LinkConfig, Tcp, Unix
 from redpony.wire.credentials import Renewal
@@ -203,6 +203,11 @@ class LoopConnections:
     async def _open(self) -> Multiplexer:
         config = self._config
         limit = config.connect_timeout
+        address = config.address
+        if not isinstance(address, (Tcp, Unix)):
+            # May start a server, which is not part of connecting to it: in a
+            # thread, once for each connection.
+            address = await asyncio.to_thread(address.resolve)
         expires = time.monotonic() + limit
         connection = Multiplexer(
             config, self.loop, failed=self._registry.failed, closed=self._gone
@@ -216,7 +221,7 @@ class LoopConnections:
                 await self._registry.places.wait(min(left, SLICE))
             self._all.add(connection)
             async with asyncio.timeout(max(expires - time.monotonic(), 0.001)):
-                await self._connect(connection, expires)
+                await self._connect(connection, address, expires)
                 await self._introduce(connection, limit)
         except BaseException as error:
             connection.close(error if isinstance(error, Unavailable) else None)
@@ -225,17 +230,16 @@ class LoopConnections:
                 failure = cannot_connect(config, error)
                 self._registry.failed(failure)
                 raise failure from error
-            if isinstance(error, Unreachable):
+            if isinstance(error, Unavailable) and not isinstance(error, PoolExhausted):
+                # Refused credentials too: not every request may try them again.
                 self._registry.failed(error)
             raise
         return connection
 
-    async def _connect(self, connection: Multiplexer, expires: float) -> None:
+    async def _connect(
+        self, connection: Multiplexer, address: Tcp | Unix, expires: float
+    ) -> None:
         config = self._config
-        address = config.address
-        if not isinstance(address, (Tcp, Unix)):
-            # Starting a server takes a moment: once per connection, in a thread.
-            address = await asyncio.to_thread(address.resolve)
         if isinstance(address, Unix):
             sock = await self._dial(socket.AF_UNIX, address.path)
         else:

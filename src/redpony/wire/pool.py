@@ -37,7 +37,7 @@ from redpony.wire.replies import (
     out_of_step,
     pack,
 )
-from redpony.wire.stream import Stream, cannot_connect, connect
+from redpony.wire.stream import Stream, cannot_connect, connect, settle
 
 SLICE = 0.05
 
@@ -51,6 +51,7 @@ class Connection:
         "_gets",
         "_has_data",
         "auth_epoch",
+        "expires",
         "features",
         "place",
         "stream",
@@ -64,12 +65,16 @@ class Connection:
         self.stream: Stream | None = None
         self.features = Features()
         self.auth_epoch = 0
+        self.expires = 0.0
         self.place: weakref.ref[Connection] | None = None
 
-    def open(self, config: LinkConfig, expires: float) -> None:
+    def open(self, config: LinkConfig) -> None:
         """Connect and introduce ourselves, or raise and stay closed."""
+        # Starting an embedded server is not part of connecting to it.
+        address = settle(config)
+        self.expires = expires = time.monotonic() + config.connect_timeout
         try:
-            self.stream = connect(config, expires)
+            self.stream = connect(config, address, expires)
             flights = handshake(config, credentials(config))
             flight = next(flights)
             while True:
@@ -137,7 +142,7 @@ class Connection:
         while len(items) < count:
             reply = gets()
             if reply is INCOMPLETE:
-                self._feed(self.stream.receive(expires))  # type: ignore[union-attr]
+                self._take_in(expires)
             elif type(reply) is not PushNotification:
                 items.append(reply)
 
@@ -252,9 +257,8 @@ class Pool:
                 return None
             connection.place = weakref.ref(connection, self._alive.discard)
             self._alive.add(connection.place)
-        expires = time.monotonic() + self.config.connect_timeout
         try:
-            connection.open(self.config, expires)
+            connection.open(self.config)
         except BaseException:
             self.drop(connection)
             raise

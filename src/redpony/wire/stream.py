@@ -192,9 +192,8 @@ def settle(config: LinkConfig) -> Tcp | Unix:
     return address.resolve()
 
 
-def connect(config: LinkConfig, expires: float) -> Stream:
-    """Open a stream to the configured address before `expires`."""
-    address = settle(config)
+def connect(config: LinkConfig, address: Tcp | Unix, expires: float) -> Stream:
+    """Open a stream to the address that `settle` returned, before `expires`."""
     if isinstance(address, Unix):
         sock = _connect(socket.AF_UNIX, address.path, config, expires)
     else:

@@ -89,7 +89,7 @@ function note(world, cost) {
 function verdict(world, cost) {
   if (world.redis === "off" && world.cache === "on") {
     return world.breaker === "open"
-      ? ["Redis is off, and the site is up: the breaker is open, nobody waits for Redis, the database answers.", "bad"]
+      ? ["Redis is off, and the site is up: the breaker is open, and the database answers.", "bad"]
       : ["Redis is off: this answer waited for its deadline, then the database answered.", "bad"];
   }
   if (world.redis === "off") {
