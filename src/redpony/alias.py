@@ -17,7 +17,7 @@ from redpony.conf import AliasConfig
 from redpony.connections import link_for
 from redpony.errors import RedponyError, Tampered, Unavailable, Unreadable
 from redpony.eventlog import Voice, log_alias
-from redpony.plan import Batch, Plan, Raised, Wait, name_of
+from redpony.plan import Batch, Plan, Replies, Wait, name_of
 
 R = TypeVar("R")
 
@@ -54,51 +54,65 @@ class Alias:
             reason = getattr(error, "reason", "undecodable")
         events.emit(events.Refused(self.name, reason, str(error)))
 
-    def observed(self, plan: Plan[R]) -> Plan[R]:
-        """Return the plan, with an `Operation` event at its end."""
-        watched = _observe(plan, self.name, self.link.config.label)
+
+class Watch:
+    """One operation under observation, from its call to what its caller gets.
+
+    Use `plan` in place of the one that was given; leaving the `with` block emits
+    the `Operation`, after any `Degraded` that explains it.
+    """
+
+    def __init__(self, alias: Alias, plan: Plan[Any]) -> None:
+        self._alias = alias
+        self._name = name_of(plan)
+        self._commands: list[str] = []
+        self._trips = 0
+        self._started = time.perf_counter()
+        self.plan = self._follow(plan)
         # A generator's name is what policies and events go by.
-        watched.__name__ = name_of(plan)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
-        return watched
+        self.plan.__name__ = self._name  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
+    def __enter__(self) -> Plan[Any]:
+        return self.plan
 
-def _observe(plan: Plan[R], alias: str, node: str) -> Plan[R]:
-    name = name_of(plan).lstrip("_")
-    commands: list[str] = []
-    trips = 0
-    failure: BaseException | None = None
-    started = time.perf_counter()
-    try:
-        effect = next(plan)
-        while True:
-            kind = type(effect)
-            if kind is Command:
-                commands.append(effect.name)
-                trips += 1
-            elif kind is Batch:
-                commands.extend(command.name for command in effect.commands)
-                trips += 1
-            elif kind is Wait:
-                commands.append(effect.command.name)
-                trips += 1
-            try:
-                reply = yield effect
-            except RedponyError as error:
-                effect = plan.throw(error)
-            else:
-                effect = plan.send(reply)
-    except StopIteration as stop:
-        result: R = stop.value
-        if isinstance(result, Raised):
-            failure = result.error
-        return result
-    except BaseException as error:
-        failure = error
-        raise
-    finally:
-        seconds = time.perf_counter() - started
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         events.emit(
             events.Operation(
-                alias, name, tuple(commands), trips, seconds, node, failure
+                self._alias.name,
+                self._name.lstrip("_"),
+                tuple(self._commands),
+                self._trips,
+                time.perf_counter() - self._started,
+                self._alias.link.config.label,
+                error,
             )
         )
+
+    def _follow(self, plan: Plan[R]) -> Plan[R]:
+        try:
+            effect = next(plan)
+            while True:
+                self._count(effect)
+                try:
+                    reply = yield effect
+                except RedponyError as error:
+                    if error.outcome == "not_sent":
+                        self._trips -= 1
+                    effect = plan.throw(error)
+                else:
+                    if isinstance(reply, Replies) and reply.outcome(0) == "not_sent":
+                        self._trips -= 1
+                    effect = plan.send(reply)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+
+    def _count(self, effect: Any) -> None:
+        if isinstance(effect, Command):
+            self._commands.append(effect.name)
+        elif isinstance(effect, Batch):
+            self._commands.extend(command.name for command in effect.commands)
+        elif isinstance(effect, Wait):
+            self._commands.append(effect.command.name)
+        else:
+            return
+        self._trips += 1

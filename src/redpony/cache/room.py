@@ -19,7 +19,7 @@ from django.core.cache.backends.base import (
 )
 
 from redpony import events
-from redpony.alias import Alias
+from redpony.alias import Alias, Watch
 from redpony.cache import policy
 from redpony.codec import Codec
 from redpony.conf import AliasConfig, Misconfigured, Problem, read_alias
@@ -111,7 +111,11 @@ class Room(TwoColoured, BaseCache):
 
     def _run(self, plan: Plan[R]) -> R:
         if events.listening:
-            plan = self.alias.observed(plan)
+            with Watch(self.alias, plan) as watched:
+                return self._perform(watched)  # type: ignore[no-any-return]
+        return self._perform(plan)
+
+    def _perform(self, plan: Plan[R]) -> R:
         try:
             result = self._drive(plan)
         except RedponyError as error:
@@ -122,7 +126,11 @@ class Room(TwoColoured, BaseCache):
 
     async def _arun(self, plan: Plan[R]) -> R:
         if events.listening:
-            plan = self.alias.observed(plan)
+            with Watch(self.alias, plan) as watched:
+                return await self._aperform(watched)
+        return await self._aperform(plan)
+
+    async def _aperform(self, plan: Plan[R]) -> R:
         try:
             result = await self.alias.adrive(plan)
         except RedponyError as error:

@@ -225,12 +225,15 @@ class Values(Room):
     def _failed(self, keys: list[Any], replies: Iterable[Any]) -> list[Any]:
         """Return the keys whose write failed for want of a server; raise others."""
         failed: list[Any] = []
+        unavailable: Unavailable | None = None
         for key, reply in zip(keys, replies, strict=True):
             if isinstance(reply, Unavailable):
-                self.alias.degraded("set_many", reply, None)
+                unavailable = reply
                 failed.append(key)
             elif isinstance(reply, RedponyError):
                 raise reply
+        if unavailable is not None:
+            self.alias.degraded("set_many", unavailable, None)
         return failed
 
     set_many, aset_many = both(_set_many)
