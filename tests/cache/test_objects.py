@@ -38,7 +38,7 @@ def test_get_redis_is_redis_pys_client_without_retries(make_cache):
     assert client.ping()
     assert client is get_redis("default")
     retry = client.connection_pool.connection_kwargs["retry"]
-    assert retry.get_retries() == 0
+    assert retry._retries == 0
 
 
 def test_aget_redis_belongs_to_its_loop(make_cache, server):
