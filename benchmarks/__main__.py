@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import sys
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -160,5 +161,7 @@ def _alone(what: str, seconds: float, server: Measured) -> int:
 if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
-    # Peers may hold threads for another minute; nothing here waits for them.
-    os._exit(status)
+    if threading.active_count() > 1:
+        # Peers are still held by the silent server; nothing here waits for them.
+        os._exit(status)
+    sys.exit(status)

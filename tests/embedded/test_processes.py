@@ -11,6 +11,8 @@ import textwrap
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.embedded.world import World
 
 
@@ -45,6 +47,21 @@ def test_a_child_that_exits_breaks_nothing_of_its_parent(world: World) -> None:
     assert parent.do("resolve")["news"] == []
     assert parent.do("ask", "GET", "kept") == "yes"
     assert world.status().pid == pid
+
+
+def test_a_child_forked_while_another_thread_resolves_can_resolve(
+    world: World,
+) -> None:
+    parent = world.joined()
+    child = parent.do("fork_amid_resolve")
+    assert child["socket"] == world.status().socket
+
+
+@pytest.mark.parametrize("lock", ["held", "passing"])
+def test_a_child_forked_in_the_wrong_moment_keeps_no_lock(
+    world: World, lock: str
+) -> None:
+    assert world.user().do("fork_within", lock) is False
 
 
 def test_a_daemon_that_closed_its_files_joins_again(world: World) -> None:

@@ -146,6 +146,8 @@ def test_nothing_on_disk_can_be_read_by_others(world: World) -> None:
     for place in (state, world.project / ".redpony"):
         assert stat.S_IMODE(place.stat().st_mode) == 0o700
     assert stat.S_IMODE((state / "s").stat().st_mode) == 0o700
+    for file in (world.project / ".redpony" / "appendonlydir").iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_the_server_listens_on_no_port(world: World) -> None:

@@ -7,10 +7,11 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 from redpony import events
-from redpony.embedded import Embedded, binary, server, stop, talk
+from redpony.embedded import Embedded, address, binary, locks, server, stop, talk
 from redpony.errors import RedponyError
 
 options = json.loads(sys.argv[1])
@@ -72,6 +73,24 @@ def fork(joins: bool) -> object:
         return {"pid": child, **json.loads(pipe.read())}
 
 
+def fork_amid_resolve() -> object:
+    # As if another thread were just resolving: its lock is copied as it stands.
+    with address._process.turn:
+        return fork(True)
+
+
+def fork_within(lock: str) -> object:
+    path = Path(options["directory"]) / "lock"
+    reading, writing = os.pipe()
+    with getattr(locks, lock)(path, *([time.monotonic()] if lock == "held" else [])):
+        child = os.fork()
+        if child == 0:
+            os.write(writing, b".")
+            signal.pause()
+        os.read(reading, 1)
+    return locks.is_held(path)
+
+
 def fork_and_exit() -> object:
     child = os.fork()
     if child == 0:
@@ -92,6 +111,8 @@ commands = {
     "ask": ask,
     "alive": alive,
     "fork": fork,
+    "fork_amid_resolve": fork_amid_resolve,
+    "fork_within": fork_within,
     "fork_and_exit": fork_and_exit,
     "close_all_files": close_all_files,
     "forget": embedded.forget,

@@ -107,10 +107,7 @@ class Toy:
         return 1
 
     def scan(self, cursor, *options):
-        if cursor == b"0":
-            keys = sorted(self.data)
-        else:
-            keys = self.pages.pop(cursor)
+        keys = sorted(self.data) if cursor == b"0" else self.pages.pop(cursor)
         pattern = options[options.index(b"MATCH") + 1].decode()
         now, rest = keys[: self.page], keys[self.page :]
         found = [key for key in now if fnmatch.fnmatchcase(key.decode(), pattern)]

@@ -6,8 +6,10 @@ import array
 import fcntl
 import socket
 import termios
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self
 
 from redpony.commands import Access, Command, Kind, Repeat
@@ -76,6 +78,24 @@ class Wire:
         except RedponyError as error:
             return error
 
+    def meet_while(self, command: Command, action: Callable[[], object]) -> Any:
+        """Return what a command meets while another thread acts."""
+        failed: list[BaseException] = []
+
+        def act() -> None:
+            try:
+                action()
+            except BaseException as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=act)
+        thread.start()
+        met = self.meet(command)
+        thread.join()
+        if failed:
+            raise failed[0]
+        return met
+
     @property
     def connections(self) -> list[Any]:
         """Return the connections that exist, whatever their colour."""
@@ -116,6 +136,16 @@ def unread(sock: socket.socket) -> int:
     count = array.array("i", [0])
     fcntl.ioctl(sock.fileno(), termios.FIONREAD, count)
     return count[0]
+
+
+def waiting_at(port: int) -> int:
+    """Return how many bytes wait for whoever serves a port on the loopback."""
+    total = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if int(fields[1].rpartition(":")[2], 16) == port and fields[3] == "01":
+            total += int(fields[4].rpartition(":")[2], 16)
+    return total
 
 
 def until(condition: Callable[[], Any], timeout: float = 10) -> Any:

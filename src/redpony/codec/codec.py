@@ -9,7 +9,6 @@ between threads; one is made per alias.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from hmac import compare_digest
 from typing import Any
 
@@ -140,7 +139,7 @@ class Codec:
 
         `datas` is the answer to an MGET of `keys`; a None is a miss and in neither.
         """
-        # (Writing out `decode` in this loop was tried: it saves less than a tenth.)
+        # Writing out `decode` in this loop was tried: it saves less than a tenth.
         decode = self.decode
         found: dict[str, Any] = {}
         refused: list[tuple[str, Tampered | Unreadable]] = []
@@ -195,16 +194,19 @@ class Codec:
 
     def decode_member(self, data: bytes) -> Any:
         """Return the member or element that `data` encodes, or raise `Unreadable`."""
-        if self._accepts_sealed:
-            with suppress(members.NotCanonical):
-                return members.decode(data)
-        if self._legacy_reader is None:
-            raise Unreadable(
-                "A member is not in the canonical encoding, and READ_FORMATS "
-                "accepts no other.",
-                reason="format",
-            )
-        return self._legacy_reader.decode(data)
+        reader = self._legacy_reader
+        if reader is not None and not self._accepts_sealed:
+            return reader.decode(data)
+        try:
+            return members.decode(data)
+        except members.NotCanonical as error:
+            if reader is None:
+                raise Unreadable(
+                    "A member is not in the canonical encoding, and READ_FORMATS "
+                    "accepts no other.",
+                    reason="format",
+                ) from error
+        return reader.decode(data)
 
     # The rest
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from redpony.commands import EXEC, MULTI, Command, Kind, Lane, Repeat
 from redpony.errors import (
+    Loading,
     NoScript,
     PoolExhausted,
     ProtocolError,
@@ -119,6 +120,8 @@ class BlockingDriver:
         except BaseException as error:
             failure = self._fail(connection, error, sent=sent, idle=True)
             if not outcomes.may_repeat(failure, safe=True) or not self.config.retries:
+                if failure is error:
+                    raise
                 raise failure from error
             outcomes.tell_retry(self._label, (command,), 2, failure)
             left = started + lasts - monotonic()
@@ -264,15 +267,18 @@ class BlockingDriver:
                 # What was answered stands; the rest has its own outcome.
                 items.extend([failure] * (count - len(items)))
                 return items
+            if failure is error:
+                raise
             raise failure from error
         pool.give_back(connection)
         return items
 
-    def _take(self, expires: float, safe: bool) -> tuple[Connection, float]:
+    def _take(self, expires: float, check: bool) -> tuple[Connection, float]:
         """Return a connection and the time its operation has: see DEADLINE."""
+        epoch = self._renewal.epoch
         try:
-            connection, fresh = self.pool.take(expires, check=not safe)
-        except PoolExhausted:
+            connection, fresh = self.pool.take(expires, check=check)
+        except (PoolExhausted, Loading):
             raise
         except Unavailable as error:
             # Refused credentials too: not every request may try them again.
@@ -321,8 +327,7 @@ class BlockingDriver:
             )
         else:
             raise error
-        if not isinstance(failure, (AuthenticationFailed, Loading)):
-            self._breaker.failed(failure)
+        self._breaker.failed(failure)
         return failure
 
     def _reauthenticate(self, connection: Connection, expires: float) -> None:

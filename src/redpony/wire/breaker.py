@@ -3,7 +3,7 @@
 Closed: everything passes. After `failures` failures in a row it opens: callers
 get `CircuitOpen` at once, without a socket. After a cool-down one caller is let
 through as the probe (half-open); its success closes the breaker, its failure
-opens it again for twice as long, at most `LONGEST` seconds. A probe that never
+opens it again for twice as long, at most `LONGEST` seconds (or as long as it was told). A probe that never
 reports back (its thread was interrupted) loses its privilege after another
 cool-down: the state rests on times, never on a release.
 
@@ -20,7 +20,8 @@ from collections.abc import Callable
 from redpony import events
 from redpony.errors import CircuitOpen
 
-LONGEST = 8.0
+LONGEST = 1.0
+"""Seconds: a server that is back is noticed within this, or the first cool-down."""
 
 
 class Breaker:
@@ -33,6 +34,7 @@ class Breaker:
         "_first_cooldown",
         "_last_error",
         "_node",
+        "_probing",
         "_retry_at",
         "blocked",
         "failures",
@@ -51,7 +53,8 @@ class Breaker:
         self._cooldown = cooldown
         self._clock = clock
         self._retry_at = 0.0
-        self._last_error: BaseException | None = None
+        self._probing = False
+        self._last_error = ""
         self.failures = 0
         self.blocked = False
         """Whether `admit` has to be asked: the only thing the hot path reads."""
@@ -60,7 +63,8 @@ class Breaker:
     def state(self) -> str:
         if not self.blocked:
             return "closed"
-        return "open" if self._clock() < self._retry_at else "half-open"
+        waits = self._clock() < self._retry_at and not self._probing
+        return "open" if waits else "half-open"
 
     def admit(self) -> None:
         """Let one probe pass when the time has come; raise `CircuitOpen` else."""
@@ -74,31 +78,34 @@ class Breaker:
                 f"alone for {wait:.1f} s more; the last error was: "
                 f"{self._last_error}",
                 outcome="not_sent",
-            ) from self._last_error
+            )
         # One probe: whoever comes next within the cool-down is turned away.
         self._retry_at = now + self._cooldown
+        self._probing = True
         events.emit(events.BreakerChanged("", self._node, "half-open"))
 
     def succeeded(self) -> None:
         """The node answered."""
         self.failures = 0
         if self.blocked:
-            self.blocked = False
+            self.blocked = self._probing = False
             self._cooldown = self._first_cooldown
-            self._last_error = None
+            self._last_error = ""
             events.emit(events.BreakerChanged("", self._node, "closed"))
 
     def failed(self, error: BaseException) -> None:
         """The node refused, broke off or kept silent."""
         self.failures += 1
-        self._last_error = error.with_traceback(None)
+        self._last_error = str(error)
         if self.failures < self._closed_until_failures:
-            return
-        if self.blocked and self._clock() < self._retry_at - self._cooldown * 1.2:
             return
         again = self.blocked
         if again:
-            self._cooldown = min(self._cooldown * 2, LONGEST)
+            if not self._probing:
+                return  # it was under way when the breaker opened
+            self._probing = False
+            longest = max(LONGEST, self._first_cooldown)
+            self._cooldown = min(self._cooldown * 2, longest)
         # The jitter keeps many processes from probing in step.
         pause = self._cooldown * random.uniform(0.9, 1.1)  # noqa: S311
         self._retry_at = self._clock() + pause

@@ -116,7 +116,7 @@ class LinkConfig:
     pool_size: int = 20
     retries: int = 1
     breaker_failures: int = 3
-    breaker_cooldown: float = 1.0
+    breaker_cooldown: float = 0.5
     max_in_flight: int = 10_000
     max_bytes_in_flight: int = 64 * 1024 * 1024
     keepalive: bool = True

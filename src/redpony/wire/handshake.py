@@ -16,6 +16,7 @@ from redpony.errors import (
     AuthenticationFailed,
     InvalidSetting,
     NoPermission,
+    ProtocolError,
     RedponyError,
     ServerError,
     Unavailable,
@@ -116,7 +117,7 @@ def _features(greeting: Any) -> Features:
     if isinstance(greeting, list):
         greeting = dict(zip(greeting[::2], greeting[1::2], strict=False))
     if not isinstance(greeting, dict):
-        raise Unavailable(
+        raise ProtocolError(
             "HELLO was answered with something else than a greeting; is this the "
             "address of a Redis or Valkey server?"
         )

@@ -30,7 +30,7 @@ from functools import partial
 from typing import Any
 
 from redpony.commands import Access, Command, Kind, Lane, Repeat
-from redpony.errors import PoolExhausted, RedponyError, Unavailable
+from redpony.errors import Loading, PoolExhausted, RedponyError, Unavailable
 from redpony.wire import naming, outcomes, tls
 from redpony.wire.config import LinkConfig, Tcp, Unix
 from redpony.wire.credentials import Renewal
@@ -106,6 +106,9 @@ class LoopConnections:
         self._idle_blocking: list[Multiplexer] = []
         self._all: set[Multiplexer] = set()
         self._opening: dict[Lane, asyncio.Task[Multiplexer]] = {}
+        self._expected = 0
+        self._lent: set[Multiplexer] = set()
+        self._outdated: set[Multiplexer] = set()
         self._keeper: AsyncGenerator[None, None] | None = None
 
     async def start(self) -> None:
@@ -133,11 +136,17 @@ class LoopConnections:
             task = self.loop.create_task(self._open())
             self._opening[lane] = task
             task.add_done_callback(lambda done: self._opened(lane, done))
-        return await asyncio.shield(task)
+        self._expected += 1
+        try:
+            return await asyncio.shield(task)
+        finally:
+            self._expected -= 1
 
     def _opened(self, lane: Lane, task: asyncio.Task[Multiplexer]) -> None:
         self._opening.pop(lane, None)
         if task.cancelled() or task.exception() is not None:
+            return
+        if not task.result().usable:
             return
         if lane is Lane.BULK:
             self.bulk = task.result()
@@ -149,19 +158,25 @@ class LoopConnections:
         while self._idle_blocking:
             connection = self._idle_blocking.pop()
             if connection.usable and not connection.is_stale():
-                return connection
+                break
             connection.close()
-        return await self._open()
+        else:
+            connection = await self._open()
+        self._lent.add(connection)
+        return connection
 
     def give_back_blocking(self, connection: Multiplexer) -> None:
-        if connection.usable and not connection.in_flight:
+        self._lent.discard(connection)
+        fresh = connection not in self._outdated
+        if connection.usable and not connection.in_flight and fresh:
             self._idle_blocking.append(connection)
         else:
             connection.close()
 
     def yield_idle(self) -> None:
         """Close what has nothing in flight: another loop needs the place."""
-        if not self._opening:
+        # Not what is opened for a task that has not had its turn yet.
+        if not self._expected:
             for connection in list(self._all):
                 if not connection.in_flight:
                     connection.close()
@@ -174,7 +189,10 @@ class LoopConnections:
         """Renew credentials in band, on every open connection."""
         command = Command(_RAW, ())
         for connection in list(self._all):
-            if connection.usable:
+            if connection in self._lent:
+                # Whoever blocks does not read AUTH; it is not used again.
+                self._outdated.add(connection)
+            elif connection.usable:
                 payload = pack(("AUTH", *words))
                 future = connection.submit(
                     payload, (command,), self._config.connect_timeout
@@ -209,9 +227,7 @@ class LoopConnections:
             # thread, once for each connection.
             address = await asyncio.to_thread(address.resolve)
         expires = time.monotonic() + limit
-        connection = Multiplexer(
-            config, self.loop, failed=self._registry.failed, closed=self._gone
-        )
+        connection = Multiplexer(config, self.loop, failed=_not_yet, closed=self._gone)
         try:
             while not self._registry.places.take(connection):
                 left = expires - time.monotonic()
@@ -226,14 +242,16 @@ class LoopConnections:
         except BaseException as error:
             connection.close(error if isinstance(error, Unavailable) else None)
             self._gone(connection)
-            if isinstance(error, (OSError, EOFError)):
-                failure = cannot_connect(config, error)
-                self._registry.failed(failure)
-                raise failure from error
-            if isinstance(error, Unavailable) and not isinstance(error, PoolExhausted):
+            failure = _not_opened(config, error)
+            if isinstance(failure, Unavailable) and not isinstance(
+                failure, (PoolExhausted, Loading)
+            ):
                 # Refused credentials too: not every request may try them again.
-                self._registry.failed(error)
-            raise
+                self._registry.failed(failure)
+            if failure is error:
+                raise
+            raise failure from error
+        connection.greeted(self._registry.failed)
         return connection
 
     async def _connect(
@@ -281,7 +299,11 @@ class LoopConnections:
         return sock
 
     async def _introduce(self, connection: Multiplexer, limit: float) -> None:
-        auth = credentials(self._config)
+        if self._config.credential_provider is None:
+            auth = credentials(self._config)
+        else:
+            # A provider may ask somebody over the network.
+            auth = await asyncio.to_thread(credentials, self._config)
         flights = handshake(self._config, auth)
         command = Command(_RAW, ())
         try:
@@ -302,6 +324,8 @@ class LoopConnections:
 
     def _gone(self, connection: Multiplexer) -> None:
         self._all.discard(connection)
+        self._lent.discard(connection)
+        self._outdated.discard(connection)
         if connection is self.shared:
             self.shared = None
         if connection is self.bulk:
@@ -369,6 +393,22 @@ class Loops:
         for loop, state in list(self.by_loop.items()):
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(state.reauthenticate, words)
+
+
+def _not_yet(error: BaseException) -> None:
+    """Tell nobody of a failure: whoever opens the connection does."""
+
+
+def _not_opened(config: LinkConfig, error: BaseException) -> BaseException:
+    """Return what the caller sees of a connection that was not to be."""
+    if isinstance(error, (OSError, EOFError)):
+        return cannot_connect(config, error)
+    if type(error) is Unavailable and error.outcome == "unknown":
+        return cannot_connect(config, error.__cause__ or EOFError())
+    if isinstance(error, Unavailable) and error.outcome == "unknown":
+        # Only the handshake was under way.
+        error.outcome = "not_sent"
+    return error
 
 
 def _check_renewal(connection: Multiplexer, done: asyncio.Future[Any]) -> None:

@@ -76,7 +76,7 @@ class Multiplexer(asyncio.BufferedProtocol):
         """Whether a newcomer has to wait for room."""
         self.on_push: Callable[[Any], None] | None = None
         self._loop = loop
-        self._failed = failed
+        self.failed = failed
         self._closed = closed
         self._transport: asyncio.Transport | None = None
         self._pending: deque[Entry] = deque()
@@ -96,7 +96,7 @@ class Multiplexer(asyncio.BufferedProtocol):
         self._timer_at = 0.0
         self._spared_until = 0.0
         self._patient_until = 0.0
-        self._received = 0
+        self._received = self._heard = 0
         self._buffer = bytearray(BUFFER)
         self._view = memoryview(self._buffer)
         self._poll: Any = None
@@ -166,6 +166,11 @@ class Multiplexer(asyncio.BufferedProtocol):
                 await future
             finally:
                 timer.cancel()
+
+    def greeted(self, failed: Callable[[BaseException], None]) -> None:
+        """The handshake is over: from now on failures are told to the breaker."""
+        self._heard = self._received
+        self.failed = failed
 
     def close(self, error: BaseException | None = None) -> None:
         """Close at once; whoever waits gets the error."""
@@ -308,7 +313,7 @@ class Multiplexer(asyncio.BufferedProtocol):
             if not future.done():
                 error = outcomes.overdue(self.label, lasts)
                 future.set_exception(error)
-                self._failed(error)
+                self.failed(error)
             elif until + lasts <= now:
                 self.close(outcomes.overdue(self.label, lasts))
                 return
@@ -337,6 +342,9 @@ class Multiplexer(asyncio.BufferedProtocol):
         pending, self._pending = self._pending, deque()
         items, self._items = self._items, []
         reported = False
+        # A connection that has served and is lost says nothing about the node:
+        # the one that is opened in its place will.
+        quiet = self._received > self._heard and not isinstance(error, Unavailable)
         for position, (future, commands, _, _, _) in enumerate(pending):
             sent = position < len(pending) - unsent
             if future.done():
@@ -347,9 +355,9 @@ class Multiplexer(asyncio.BufferedProtocol):
                 future.set_result(items + [failure] * (len(commands) - len(items)))
             else:
                 future.set_exception(failure)
-            if sent and not reported:
+            if sent and not reported and not quiet:
                 reported = True
-                self._failed(failure)
+                self.failed(failure)
         while self._room:
             _wake(self._room.popleft())
         self._closed(self)

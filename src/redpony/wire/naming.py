@@ -8,12 +8,14 @@ with it whose address it told us before.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
-from redpony.errors import Unavailable
+from redpony.errors import Unreachable
 
 Found = list[tuple[Any, ...]]
 
@@ -27,32 +29,56 @@ def look_up(host: str, port: int, timeout: float) -> Found:
     box: list[Found | OSError] = []
     done = threading.Event()
 
-    def work() -> None:
-        try:
-            box.append(_ask(host, port))
-        except OSError as error:
-            box.append(error)
+    def deliver(answer: Found | OSError) -> None:
+        box.append(answer)
         done.set()
 
-    threading.Thread(target=work, name="redpony-resolver", daemon=True).start()
-    done.wait(timeout)
+    _start(host, port, deliver)
+    done.wait(_patience(host, port, timeout))
     return _settle(host, port, box[0] if box else None)
 
 
 async def alook_up(host: str, port: int, timeout: float) -> Found:
-    """Return the same in asyncio, without blocking the loop."""
+    """Return the same in asyncio, without blocking the loop.
+
+    The loop's own executor would make the end of the loop wait for the resolver.
+    """
     if _is_literal(host):
         return _ask(host, port)
     loop = asyncio.get_running_loop()
-    answer: Found | OSError | None = None
-    try:
-        async with asyncio.timeout(timeout):
-            answer = list(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    except TimeoutError:
-        pass
-    except OSError as error:
-        answer = error
-    return _settle(host, port, answer)
+    future: asyncio.Future[Found | OSError] = loop.create_future()
+
+    def deliver(answer: Found | OSError) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(_set, future, answer)
+
+    _start(host, port, deliver)
+    await asyncio.wait([future], timeout=_patience(host, port, timeout))
+    return _settle(host, port, future.result() if future.done() else None)
+
+
+def _start(host: str, port: int, deliver: Callable[[Found | OSError], None]) -> None:
+    """Look up in a thread of its own, which nobody waits for longer than he likes."""
+
+    def work() -> None:
+        answer: Found | OSError
+        try:
+            answer = _ask(host, port)
+        except OSError as error:
+            answer = error
+        deliver(answer)
+
+    threading.Thread(target=work, name="redpony-resolver", daemon=True).start()
+
+
+def _patience(host: str, port: int, timeout: float) -> float:
+    """Leave half of the time for connecting, where we know an address to try."""
+    return timeout / 2 if (host, port) in _last_good else timeout
+
+
+def _set(future: asyncio.Future[Found | OSError], answer: Found | OSError) -> None:
+    if not future.done():
+        future.set_result(answer)
 
 
 def _ask(host: str, port: int) -> Found:
@@ -75,7 +101,7 @@ def _settle(host: str, port: int, answer: Found | OSError | None) -> Found:
     if known is not None:
         return known
     why = "no answer in time" if answer is None else str(answer)
-    raise Unavailable(
+    raise Unreachable(
         f"The host name {host!r} of LOCATION was not found ({why})",
         outcome="not_sent",
     ) from answer

@@ -88,7 +88,8 @@ class Connection:
         except Unavailable as error:
             self.close()
             # Only the handshake was under way.
-            error.outcome = "not_sent"
+            if error.outcome == "unknown":
+                error.outcome = "not_sent"
             raise
         except BaseException:
             self.close()

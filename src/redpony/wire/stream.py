@@ -277,6 +277,8 @@ def cannot_connect(config: LinkConfig, error: BaseException) -> Unavailable:
             outcome="not_sent",
         )
     why = error.strerror if isinstance(error, OSError) and error.strerror else error
+    if isinstance(error, EOFError):
+        why = "it closed the connection"
     return Unreachable(
         f"{config.address} cannot be reached ({why}); is the server running, and "
         "is LOCATION right?" + config.hint,

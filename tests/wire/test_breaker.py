@@ -1,0 +1,325 @@
+"""The breaker, by a clock that the test moves, and what it hears from the drivers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from redpony import events
+from redpony.commands import PING
+from redpony.errors import CircuitOpen, DeadlineExceeded, ServerError, Unreachable
+from redpony.wire.breaker import LONGEST, Breaker
+from redpony.wire.config import Tcp
+from redpony.wire.multiplexer import GRACE
+from tests.hostile import FakeServer, silent
+from tests.servers import Server, free_port
+from tests.wire.conftest import MakeWire
+from tests.wire.links import INCR, READ, until
+
+ERROR = Unreachable("node cannot be reached")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def states() -> Iterator[list[str]]:
+    heard: list[str] = []
+    unsubscribe = events.subscribe(
+        lambda event: heard.append(event.state),  # type: ignore[attr-defined]
+        events.BreakerChanged,
+    )
+    yield heard
+    unsubscribe()
+
+
+def opened(clock: Clock, *, failures: int = 3, cooldown: float = 0.1) -> Breaker:
+    breaker = Breaker("node", failures, cooldown, clock)
+    for _ in range(failures):
+        breaker.failed(ERROR)
+    return breaker
+
+
+def wait_out(breaker: Breaker, clock: Clock) -> float:
+    """Move the clock until the breaker lets somebody pass; return how far."""
+    started = clock.now
+    for _ in itertools.count():
+        try:
+            breaker.admit()
+        except CircuitOpen:
+            clock.now += 0.001
+        else:
+            return clock.now - started
+    raise AssertionError
+
+
+def test_it_opens_after_so_many_failures_in_a_row(
+    clock: Clock, states: list[str]
+) -> None:
+    breaker = Breaker("node", 3, 1.0, clock)
+    for _ in range(2):
+        breaker.failed(ERROR)
+        breaker.failed(ERROR)
+        assert not breaker.blocked
+        breaker.admit()
+        breaker.succeeded()
+    assert states == []
+    for _ in range(3):
+        breaker.failed(ERROR)
+    assert breaker.blocked
+    assert breaker.state == "open"
+    assert states == ["open"]
+
+
+def test_who_comes_while_it_is_open_learns_why(clock: Clock) -> None:
+    breaker = opened(clock)
+    with pytest.raises(CircuitOpen, match="node cannot be reached") as caught:
+        breaker.admit()
+    assert caught.value.outcome == "not_sent"
+    assert "3 times in a row" in str(caught.value)
+
+
+def test_one_probe_passes_and_its_success_closes_it(
+    clock: Clock, states: list[str]
+) -> None:
+    breaker = opened(clock)
+    wait_out(breaker, clock)
+    assert breaker.state == "half-open"
+    with pytest.raises(CircuitOpen):
+        breaker.admit()
+    breaker.succeeded()
+    assert breaker.state == "closed"
+    breaker.admit()
+    breaker.admit()
+    assert states == ["open", "half-open", "closed"]
+
+
+def test_a_failed_probe_doubles_the_pause_up_to_the_longest(
+    clock: Clock, states: list[str]
+) -> None:
+    breaker = opened(clock, cooldown=0.1)
+    expected = 0.1
+    for _ in range(6):
+        pause = wait_out(breaker, clock)
+        assert expected * 0.89 <= pause <= expected * 1.12
+        breaker.failed(ERROR)
+        assert breaker.state == "open"
+        expected = min(expected * 2, LONGEST)
+    assert states == ["open"] + ["half-open"] * 6
+    # A success forgets the long pauses.
+    wait_out(breaker, clock)
+    breaker.succeeded()
+    for _ in range(3):
+        breaker.failed(ERROR)
+    assert wait_out(breaker, clock) <= 0.1 * 1.12
+
+
+def test_a_pause_longer_than_the_longest_is_kept_as_configured(clock: Clock) -> None:
+    breaker = opened(clock, cooldown=30.0)
+    assert wait_out(breaker, clock) >= 27.0
+    breaker.failed(ERROR)
+    assert wait_out(breaker, clock) <= 33.1
+
+
+def test_failures_of_those_who_were_under_way_do_not_lengthen_the_pause(
+    clock: Clock,
+) -> None:
+    breaker = opened(clock, cooldown=0.1)
+    for _ in range(200):
+        clock.now += 0.0001
+        breaker.failed(ERROR)
+    assert wait_out(breaker, clock) <= 0.1 * 1.12
+
+
+def test_pauses_differ_so_that_processes_do_not_probe_in_step() -> None:
+    pauses = set()
+    for _ in range(20):
+        clock = Clock()
+        pauses.add(round(wait_out(opened(clock, cooldown=1.0), clock), 3))
+    assert len(pauses) > 5
+    assert all(0.89 <= pause <= 1.12 for pause in pauses)
+
+
+def test_a_probe_that_never_reports_loses_its_privilege(clock: Clock) -> None:
+    breaker = opened(clock)
+    wait_out(breaker, clock)
+    # Its thread was interrupted. The next one may try after another pause.
+    assert 0 < wait_out(breaker, clock) <= 0.12
+
+
+def test_one_thread_of_many_is_the_probe(clock: Clock) -> None:
+    breaker = opened(clock)
+    clock.now += 1
+    start = threading.Barrier(20)
+    passed = []
+
+    def ask() -> None:
+        start.wait()
+        try:
+            breaker.admit()
+        except CircuitOpen:
+            return
+        passed.append(1)
+
+    threads = [threading.Thread(target=ask) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(passed) == 1
+
+
+def test_it_keeps_no_frame_of_a_failed_request_alive(clock: Clock) -> None:
+    import gc
+    import weakref
+
+    class Request:
+        pass
+
+    def view(breaker: Breaker) -> weakref.ref[Request]:
+        request = Request()
+        try:
+            raise Unreachable("no")
+        except Unreachable as error:
+            breaker.failed(error)
+        return weakref.ref(request)
+
+    breaker = Breaker("node", 1, 1.0, clock)
+    held = view(breaker)
+    gc.collect()
+    assert held() is None
+
+
+# -- what the drivers tell it -----------------------------------------------
+
+
+def test_a_refused_connection_counts_and_then_nobody_is_asked(wire: MakeWire) -> None:
+    link = wire(
+        address=Tcp("127.0.0.1", free_port()),
+        breaker_failures=3,
+        breaker_cooldown=60.0,
+    )
+    met = [type(link.meet(READ())) for _ in range(5)]
+    assert met == [Unreachable] * 3 + [CircuitOpen] * 2
+
+
+def test_a_silent_server_counts(wire: MakeWire) -> None:
+    with FakeServer(silent) as server:
+        link = wire(
+            server,
+            deadline=0.05,
+            connect_timeout=0.05,
+            breaker_failures=3,
+            breaker_cooldown=60.0,
+        )
+        for _ in range(3):
+            assert isinstance(link.meet(READ()), DeadlineExceeded)
+        accepted = server.accepted
+        for kind in (READ, INCR):
+            assert isinstance(link.meet(kind(b"x")), CircuitOpen)
+        assert server.accepted == accepted
+
+
+def test_it_is_shared_between_the_colours() -> None:
+    from redpony.wire.config import LinkConfig
+    from redpony.wire.link import Link
+    from tests.wire.links import one
+
+    link = Link(
+        LinkConfig(
+            Tcp("127.0.0.1", free_port()), breaker_failures=3, breaker_cooldown=60.0
+        )
+    )
+    with pytest.raises(Unreachable):
+        link.run(one(PING()))
+
+    async def twice() -> None:
+        for _ in range(2):
+            with pytest.raises(Unreachable):
+                await link.arun(one(PING()))
+        with pytest.raises(CircuitOpen):
+            await link.arun(one(PING()))
+
+    asyncio.run(twice())
+    with pytest.raises(CircuitOpen):
+        link.run(one(PING()))
+
+
+def test_a_server_that_comes_back_is_asked_again(
+    wire: MakeWire, cold_server: Any, states: list[str]
+) -> None:
+    server: Server = cold_server()
+    link = wire(server, breaker_failures=2, breaker_cooldown=0.05)
+    link.ask(PING())
+    server.kill()
+    until(lambda: isinstance(link.meet(PING()), CircuitOpen))
+    server.start()
+    until(lambda: link.meet(PING()) == b"PONG")
+    assert link.link.breaker.state == "closed"
+    assert states[0] == "open"
+    assert states[-2:] == ["half-open", "closed"]
+
+
+def test_error_replies_are_answers(wire: MakeWire, server: Server) -> None:
+    server.ask("RPUSH", "list", "x")
+    link = wire(server, breaker_failures=1)
+    for _ in range(5):
+        assert isinstance(link.meet(INCR(b"list")), ServerError)
+    assert link.link.breaker.failures == 0
+
+
+def test_a_restart_is_no_failure_of_idle_connections(
+    wire: MakeWire, cold_server: Any
+) -> None:
+    server: Server = cold_server()
+    link = wire(server, breaker_failures=1)
+    link.ask(PING())
+    server.restart()
+    assert link.ask(PING()) == b"PONG"
+    server.restart()
+    assert link.ask(INCR(b"n")) == 1
+
+
+def test_a_stalled_loop_is_not_the_servers_fault(server: Server) -> None:
+    from redpony.wire.config import LinkConfig
+    from redpony.wire.link import Link
+    from tests.wire.links import one
+
+    link = Link(
+        LinkConfig(Tcp(server.host, server.port), deadline=0.15, breaker_failures=1)
+    )
+
+    async def stall() -> list[Any]:
+        await link.arun(one(PING()))
+        tasks = [
+            asyncio.ensure_future(link.arun(one(READ_ECHO(b"%d" % number))))
+            for number in range(200)
+        ]
+        await asyncio.sleep(0)
+        time.sleep(0.15 + GRACE * 4)
+        return await asyncio.gather(*tasks)
+
+    from redpony.commands import ECHO as READ_ECHO
+
+    with server.counting() as counted:
+        answers = asyncio.run(stall())
+    assert answers == [b"%d" % number for number in range(200)]
+    assert counted.commands["echo"] == 200
+    assert counted.connections == 1
+    assert link.breaker.failures == 0
