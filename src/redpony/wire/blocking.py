@@ -118,7 +118,7 @@ class BlockingDriver:
                 if wrong is not None:
                     raise wrong
         except BaseException as error:
-            failure = self._fail(connection, error, sent=sent, idle=True)
+            failure = self._fail(connection, error, command, sent=sent, idle=True)
             if not outcomes.may_repeat(failure, safe=True) or not self.config.retries:
                 if failure is error:
                     raise
@@ -262,7 +262,7 @@ class BlockingDriver:
                 raise wrong
         except BaseException as error:
             sent = sent or bool(items)
-            failure = self._fail(connection, error, sent=sent, idle=idle)
+            failure = self._fail(connection, error, commands[0], sent=sent, idle=idle)
             if not isinstance(failure, ProtocolError) and batch and items:
                 # What was answered stands; the rest has its own outcome.
                 items.extend([failure] * (count - len(items)))
@@ -301,7 +301,13 @@ class BlockingDriver:
         return out_of_step(self._label) if connection.has_more() else None
 
     def _fail(
-        self, connection: Connection, error: BaseException, *, sent: bool, idle: bool
+        self,
+        connection: Connection,
+        error: BaseException,
+        command: Command,
+        *,
+        sent: bool,
+        idle: bool,
     ) -> Unavailable:
         """Drop a connection, and return what happened; raise what is not ours.
 
@@ -311,7 +317,8 @@ class BlockingDriver:
         self.pool.drop(connection, error)
         failure: Unavailable
         if isinstance(error, TimeoutError):
-            failure = outcomes.overdue(self._label, self._deadline, sent=sent)
+            lasts = command.timeout or self._deadline
+            failure = outcomes.overdue(self._label, lasts, sent=sent)
         elif isinstance(error, (OSError, EOFError, AttributeError)):
             failure = outcomes.lost(self._label, error, sent=sent)
             if idle:
