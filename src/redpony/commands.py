@@ -78,9 +78,10 @@ class Kind:
         "lane",
         "name",
         "parts",
-        "plain",
         "repeat",
         "reply",
+        "safe",
+        "shared",
     )
 
     def __init__(
@@ -102,8 +103,9 @@ class Kind:
         self.reply = reply
         self.lane = lane
         self.fold = fold
-        # What the drivers' shortest path takes: reads on the shared lane.
-        self.plain = repeat is Repeat.SAFE and lane is Lane.SHARED
+        # What the drivers' shortest paths go by.
+        self.shared = lane is Lane.SHARED
+        self.safe = repeat is Repeat.SAFE
 
     def __call__(self, *args: Argument, timeout: float | None = None) -> Command:
         return Command(self, args, timeout)
@@ -116,7 +118,9 @@ class Kind:
         lane: Lane | None = None,
     ) -> Command:
         """Return the command for a tuple of arguments, on another lane if asked."""
-        return Command(self, args, timeout, lane)
+        if lane is None or lane is self.lane:
+            return Command(self, args, timeout)
+        return Special(self, args, timeout, detour=lane)
 
     def __repr__(self) -> str:
         return f"<Kind {self.name}>"
@@ -125,28 +129,26 @@ class Kind:
 class Command:
     """One command with its arguments: what a plan yields.
 
-    `timeout` (seconds) replaces the link's deadline. `script` is set for a call
-    of a script; its arguments are then keys and values, without digest and count.
-    `detour` is the lane it takes instead of its kind's.
+    `timeout` (seconds) replaces the link's deadline. One is made for every
+    operation, so it holds no more than nearly all of them need; `Special` is the
+    rest.
     """
 
-    __slots__ = ("args", "detour", "kind", "numkeys", "script", "timeout")
+    __slots__ = ("args", "kind", "timeout")
+
+    detour: Lane | None = None
+    script: Script | None = None
+    numkeys: int = 0
 
     def __init__(
         self,
         kind: Kind,
         args: tuple[Argument, ...],
         timeout: float | None = None,
-        lane: Lane | None = None,
-        script: Script | None = None,
-        numkeys: int = 0,
     ) -> None:
         self.kind = kind
         self.args = args
         self.timeout = timeout
-        self.detour = lane
-        self.script = script
-        self.numkeys = numkeys
 
     @property
     def name(self) -> str:
@@ -171,24 +173,16 @@ class Command:
     @property
     def keys(self) -> tuple[Argument, ...]:
         """Return the keys among the arguments: what routing goes by."""
-        if self.script is not None:
-            return self.args[: self.numkeys]
         return () if self.kind.keys is None else self.args[self.kind.keys]
 
     def within(self, timeout: float) -> Command:
         """Return the same command with another timeout, in seconds."""
-        return Command(
-            self.kind, self.args, timeout, self.detour, self.script, self.numkeys
-        )
+        return Command(self.kind, self.args, timeout)
 
     def words(self, *, source: bool = False) -> tuple[Argument, ...]:
         """Return what goes over the wire; `source` sends a script's text whole."""
-        if self.script is None:
-            return self.kind.parts + self.args
-        count = str(self.numkeys).encode()
-        if source:
-            return (b"EVAL", self.script.source, count, *self.args)
-        return (b"EVALSHA", self.script.sha, count, *self.args)
+        del source
+        return self.kind.parts + self.args
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Command) and self.words() == other.words()
@@ -199,6 +193,55 @@ class Command:
     def __repr__(self) -> str:
         # Arguments hold keys and values; a name is all that may be printed.
         return f"<Command {self.name} of {len(self.args)} arguments>"
+
+
+class Special(Command):
+    """A command on another lane than its kind's (`detour`), or a script's call.
+
+    A script's arguments are keys and values, without digest and count.
+    """
+
+    __slots__ = ("detour", "numkeys", "script")
+
+    def __init__(
+        self,
+        kind: Kind,
+        args: tuple[Argument, ...],
+        timeout: float | None = None,
+        *,
+        detour: Lane | None = None,
+        script: Script | None = None,
+        numkeys: int = 0,
+    ) -> None:
+        super().__init__(kind, args, timeout)
+        self.detour = detour
+        self.script = script
+        self.numkeys = numkeys
+
+    @property
+    def keys(self) -> tuple[Argument, ...]:
+        """Return the keys among the arguments: what routing goes by."""
+        return super().keys if self.script is None else self.args[: self.numkeys]
+
+    def within(self, timeout: float) -> Command:
+        """Return the same command with another timeout, in seconds."""
+        return Special(
+            self.kind,
+            self.args,
+            timeout,
+            detour=self.detour,
+            script=self.script,
+            numkeys=self.numkeys,
+        )
+
+    def words(self, *, source: bool = False) -> tuple[Argument, ...]:
+        """Return what goes over the wire; `source` sends a script's text whole."""
+        if self.script is None:
+            return super().words()
+        count = str(self.numkeys).encode()
+        if source:
+            return (b"EVAL", self.script.source, count, *self.args)
+        return (b"EVALSHA", self.script.sha, count, *self.args)
 
 
 def call(
@@ -212,7 +255,7 @@ def call(
 ) -> Command:
     """Return the command that runs a script on keys with arguments."""
     kind = _SCRIPTS[access, repeat]
-    return Command(kind, keys + args, timeout, None, script, len(keys))
+    return Special(kind, keys + args, timeout, script=script, numkeys=len(keys))
 
 
 _SCRIPTS = {

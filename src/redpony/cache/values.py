@@ -314,7 +314,7 @@ def _set(
         args += (b"XX",)
     if lane is None and len(data) > BULKY:
         lane = Lane.BULK
-    return Command(SET, args, None, lane)
+    return SET.of(args, lane=lane)
 
 
 def _chunks(keys: tuple[str, ...]) -> Iterable[tuple[str, ...]]:

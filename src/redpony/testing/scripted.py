@@ -207,7 +207,7 @@ class ScriptedDriver:
     def _perform(self, effect: Any) -> Any:
         self.yielded.append(effect)
         kind = type(effect)
-        if kind is Command:
+        if isinstance(effect, Command):
             return self._ask(effect)
         if kind is Batch:
             return self._ask_all(effect)

@@ -75,12 +75,12 @@ class AsyncDriver:
             effect = next(plan)
             while True:
                 try:
-                    if type(effect) is Command:
+                    if isinstance(effect, Command):
                         kind = effect.kind
                         state = by_loop.get(_running_loop())
                         if (
                             state is None
-                            or not kind.plain
+                            or not (kind.safe and kind.shared)
                             or (connection := state.shared) is None
                             or connection.full
                             or breaker.blocked

@@ -76,7 +76,7 @@ class BlockingDriver:
             effect = next(plan)
             while True:
                 try:
-                    if type(effect) is Command:
+                    if isinstance(effect, Command):
                         reply = self.ask(effect)
                     else:
                         reply = self._perform(effect)
@@ -91,17 +91,20 @@ class BlockingDriver:
     def ask(self, command: Command) -> Any:
         """Return the reply to one command, or raise."""
         kind = command.kind
-        if kind.plain and command.detour is None and not self._breaker.blocked:
+        if kind.shared and command.detour is None and not self._breaker.blocked:
             try:
                 connection = self._idle.pop()
             except IndexError:
                 pass
             else:
-                return self._ask_quickly(command, connection)
+                # Only a read may run into an end of file: it can be repeated.
+                if kind.safe or not connection.is_stale():
+                    return self._ask_quickly(command, connection)
+                self.pool.drop(connection)
         return self._ask_carefully(command)
 
     def _ask_quickly(self, command: Command, connection: Connection) -> Any:
-        """Read with a connection at hand: what nearly every call comes to."""
+        """Ask with a connection at hand: what nearly every call comes to."""
         started = monotonic()
         lasts = command.timeout or self._deadline
         kind = command.kind
@@ -110,7 +113,7 @@ class BlockingDriver:
             if connection.auth_epoch != self._renewal.epoch:
                 self._reauthenticate(connection, started + lasts)
             stream = connection.stream
-            stream.send(pack(kind.parts + command.args), started + lasts)  # type: ignore[union-attr]
+            stream.send(pack(command.words()), started + lasts)  # type: ignore[union-attr]
             sent = True
             reply = connection.answer(started, lasts)
             if type(reply) not in kind.reply:
@@ -119,7 +122,8 @@ class BlockingDriver:
                     raise wrong
         except BaseException as error:
             failure = self._fail(connection, error, command, sent=sent, idle=True)
-            if not outcomes.may_repeat(failure, safe=True) or not self.config.retries:
+            repeatable = outcomes.may_repeat(failure, safe=kind.safe)
+            if not repeatable or not self.config.retries:
                 if failure is error:
                     raise
                 raise failure from error
@@ -136,6 +140,8 @@ class BlockingDriver:
         if breaker.failures:
             breaker.succeeded()
         if isinstance(reply, RedponyError):
+            if type(reply) is NoScript and command.script is not None:
+                return self._ask_carefully(command)
             raise reply
         return reply
 
@@ -360,14 +366,7 @@ class BlockingDriver:
             raise TypeError(
                 f"{command.name} blocks: yield it as Wait(command, timeout)"
             )
-        plain = Command(
-            command.kind,
-            command.args,
-            command.timeout,
-            Lane.SHARED,
-            command.script,
-            command.numkeys,
-        )
+        plain = Command(command.kind, command.args, command.timeout)
         payload = pack(plain.words())
         expires = monotonic() + (command.timeout or self._deadline)
         safe = command.kind.repeat is _SAFE

@@ -101,6 +101,10 @@ class Connection:
             raise EOFError
         stream.send(data, expires)
 
+    def is_stale(self) -> bool:
+        """Whether the server has closed this idle connection."""
+        return self.stream is None or self.stream.is_stale()
+
     def read(self, expires: float) -> Any:
         """Return the next reply; push messages, which nobody asked for, are passed."""
         reply = self._gets()
