@@ -155,7 +155,9 @@ def figures(results: Results) -> str:
 def machine(results: Results) -> str:
     """Return one sentence: when and on what this was measured."""
     meta = results["meta"]
-    versions = ", ".join(f"{name} {v}" for name, v in meta["versions"].items() if v)
+    versions = ", ".join(
+        f"{_title(name)} {v}" for name, v in meta["versions"].items() if v
+    )
     return (
         f"Measured {meta['date']} on {meta['cpu_count']} CPUs, Python "
         f"{meta['python']}, {meta['server']}, loopback TCP; {versions}."

@@ -17,9 +17,10 @@ from redpony.conf import AliasConfig
 from redpony.connections import link_for
 from redpony.errors import RedponyError, Tampered, Unavailable, Unreadable
 from redpony.eventlog import Voice, log_alias
-from redpony.plan import Batch, Plan, Replies, Wait, name_of
+from redpony.plan import Batch, Plan, Replies, Settle, Wait, name_of
 
 R = TypeVar("R")
+Drive = Callable[[Plan[Any], Settle], Any]
 
 
 class Alias:
@@ -31,8 +32,8 @@ class Alias:
         self.link = link_for(config.link)
         self.codec = Codec(config.codec)
         self.degrades = config.on_error == "degrade"
-        self.drive: Callable[[Plan[Any]], Any] = self.link.blocking.drive
-        self.adrive = self.link.awaiting.drive
+        self.drive: Drive = self.link.blocking.drive
+        self.adrive: Drive = self.link.awaiting.drive
         node = self.link.config.label
         log_alias(self.name, Voice(config.logger, config.log_degraded, node))
 
@@ -75,7 +76,9 @@ class Watch:
     def __enter__(self) -> Plan[Any]:
         return self.plan
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: object
+    ) -> None:
         events.emit(
             events.Operation(
                 self._alias.name,

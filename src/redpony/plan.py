@@ -54,6 +54,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 Plan = Generator[Any, Any, R]
+Settle = Callable[[Plan[Any], RedponyError], Any]
 
 
 class Batch:

@@ -1,13 +1,16 @@
 """The topics run as printed, and their tables say what the code does."""
 
+import contextlib
 import re
+import threading
+import time
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from redpony import commands, errors, events
+from redpony import commands, connections, errors, events
 from redpony.cache import RedisCache
 from redpony.cache.policy import ANSWERS, RAISES
 from redpony.commands import Kind, Repeat
@@ -19,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 TOPICS = ROOT / "docs/topics"
 RUN = ("async", "cache", "failure", "values")
 
-ROW = re.compile(r"^\| (.+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\|(.+)\|$", re.MULTILINE)
 CODE = re.compile(r"`([^`]+)`")
 
 # What a page provokes is logged, and a reader's terminal would show it.
@@ -37,7 +40,7 @@ def table(page, heading):
     text = (TOPICS / f"{page}.md").read_text()
     assert f"| {heading} |" in text, f"{page}.md has no table {heading!r}"
     body = text.partition(f"| {heading} |")[2].partition("\n\n")[0]
-    return [re.split(r" \| ", row) for row in ROW.findall(body)[1:]]
+    return [[cell.strip() for cell in row.split("|")] for row in ROW.findall(body)[1:]]
 
 
 @pytest.mark.parametrize("name", RUN)
@@ -189,27 +192,128 @@ def test_a_call_without_a_server_answers_what_the_table_says(
 
 # -- what a request experiences ---------------------------------------------------
 
-SITUATIONS = {
-    row[0]: row[1:4]
-    for row in table(
-        "failure",
-        "the server | the error under `raise` | `outcome` | under `degrade` "
-        "| what it costs",
-    )
+EXPERIENCES = table(
+    "failure",
+    "the server | the error under `raise` | `outcome` | under `degrade` "
+    "| what it costs",
+)
+ANY_TIME = 5
+
+
+def down(server, cache):
+    server.kill()
+
+
+def silent(server, cache):
+    server.pause()
+
+
+def silent_to_newcomers(server, cache):
+    connections.close_all()
+    server.pause()
+
+
+def failing(server, cache):
+    server.kill()
+    for _ in range(3):
+        with contextlib.suppress(errors.Unavailable):
+            cache.get("k")
+
+
+def slow(server, cache):
+    server.ask("CLIENT", "PAUSE", 50, "ALL")
+
+
+def slower(server, cache):
+    server.ask("CLIENT", "PAUSE", 2000, "ALL")
+
+
+def restarted(server, cache):
+    server.restart()
+
+
+def loading(server, cache):
+    server.ask("DEBUG", "POPULATE", 20_000)
+    server.ask("CONFIG", "SET", "loading-process-events-interval-bytes", 1024)
+    server.ask("CONFIG", "SET", "key-load-delay", 500)
+    reload = threading.Thread(target=server.ask, args=("DEBUG", "RELOAD"))
+    reload.start()
+    while not server.info("persistence")["loading"]:
+        time.sleep(0.001)
+    yield
+    server.ask("CONFIG", "SET", "key-load-delay", 0)
+    reload.join()
+
+
+def full(server, cache):
+    server.ask("CONFIG", "SET", "maxmemory", 1)
+
+
+def replica(server, cache):
+    server.ask("REPLICAOF", "127.0.0.1", 1)
+
+
+def all_in_use(server, cache):
+    pool = cache.alias.link.blocking.pool
+    connection, _ = pool.take(time.monotonic() + ANY_TIME)
+    yield
+    pool.give_back(connection)
+
+
+def read(cache):
+    cache.get("k")
+
+
+def write(cache):
+    cache.set("k", 2)
+
+
+def read_and_write(cache):
+    read(cache)
+    write(cache)
+
+
+# How each situation comes about, what is asked, and the settings that keep a busy
+# machine from deciding the outcome.
+SCENES = {
+    "is down": (down, read, {}),
+    "is silent, on an open connection": (silent, read, {}),
+    "is silent, and a connection must be opened": (silent_to_newcomers, read, {}),
+    "failed three times just now": (failing, read, {"BREAKER": {"COOLDOWN": 60}}),
+    "is slow, but in time": (slow, read, {"DEADLINE": ANY_TIME}),
+    "is slow beyond the deadline": (slower, read, {}),
+    "was restarted since the last command": (restarted, read_and_write, {}),
+    "is reading its data": (loading, read, {"DEADLINE": ANY_TIME}),
+    "is full, and you write": (full, write, {}),
+    "is full, and you read": (full, read, {}),
+    "is a replica, and you write": (replica, write, {}),
+    "has all its connections in use here": (all_in_use, read, {}),
 }
 
 
-@pytest.fixture(params=["raise", "degrade"])
-def policy(request):
-    return request.param
+def test_every_situation_is_provoked():
+    assert [row[0] for row in EXPERIENCES] == list(SCENES)
 
 
-@pytest.fixture
-def experience(cold_server, cache_on, policy):
-    """Return a function that makes a server, a cache on it, and checks a row."""
+@pytest.mark.parametrize("policy", ["raise", "degrade"])
+@pytest.mark.parametrize("row", EXPERIENCES, ids=lambda row: row[0])
+def test_a_request_experiences_what_the_table_says(cold_server, cache_on, row, policy):
+    situation, error, outcome, degraded, _ = row
+    provoke, ask, options = SCENES[situation]
     server = cold_server("redis")
-    cache = cache_on(server, ON_ERROR=policy, POOL_SIZE=1)
-    cache.set("k", "v")
+    cache = cache_on(server, ON_ERROR=policy, POOL_SIZE=1, **options)
+    cache.set("k", 1)
+    scene = provoke(server, cache)
+    if scene is not None:
+        next(scene)
 
-    def check(situation, call):
-        error, outcome, degraded = SITUATIONS.pop(situation)
+    if error == "none" or (policy == "degrade" and degraded == "answers"):
+        ask(cache)
+    else:
+        promised = getattr(errors, error.strip("`"))
+        with pytest.raises(promised) as caught:
+            ask(cache)
+        assert f"`{caught.value.outcome}`" == outcome
+
+    if scene is not None:
+        next(scene, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from numbers import Real
 from typing import Any, ClassVar, TypeVar
@@ -19,7 +19,7 @@ from django.core.cache.backends.base import (
 )
 
 from redpony import events
-from redpony.alias import Alias, Watch
+from redpony.alias import Alias, Drive, Watch
 from redpony.cache import policy
 from redpony.codec import Codec
 from redpony.conf import AliasConfig, Misconfigured, Problem, read_alias
@@ -31,7 +31,7 @@ from redpony.errors import (
     Unreadable,
 )
 from redpony.keys import are_portable, is_portable
-from redpony.plan import Plan, Raised, TwoColoured, name_of
+from redpony.plan import Plan, Raised, TwoColoured, finish, name_of
 
 R = TypeVar("R")
 
@@ -67,7 +67,8 @@ class Room(TwoColoured, BaseCache):
 
     alias: Alias
     _codec: Codec
-    _drive: Callable[[Plan[Any]], Any]
+    _drive: Drive
+    _adrive: Drive
     _head: str
     _plain: bool
     _fault: Misconfigured
@@ -87,6 +88,7 @@ class Room(TwoColoured, BaseCache):
             self.alias = alias_for(config)
             self._codec = self.alias.codec
             self._drive = self.alias.drive
+            self._adrive = self.alias.adrive
             self._head = f"{self.key_prefix}:{self.version}:"
             self._plain = not self._custom_keys and self.key_func is django_key
             _made[type(self), id(config)] = {**vars(self), "_config": config}
@@ -112,32 +114,16 @@ class Room(TwoColoured, BaseCache):
     def _run(self, plan: Plan[R]) -> R:
         if events.listening:
             with Watch(self.alias, plan) as watched:
-                return self._perform(watched)  # type: ignore[no-any-return]
-        return self._perform(plan)
-
-    def _perform(self, plan: Plan[R]) -> R:
-        try:
-            result = self._drive(plan)
-        except RedponyError as error:
-            return self._settle(plan, error)  # type: ignore[no-any-return]
-        if isinstance(result, Raised):
-            raise result.error
-        return result  # type: ignore[no-any-return]
+                return finish(self._drive(watched, self._settle))  # type: ignore[no-any-return]
+        result = self._drive(plan, self._settle)
+        return finish(result) if type(result) is Raised else result  # type: ignore[no-any-return]
 
     async def _arun(self, plan: Plan[R]) -> R:
         if events.listening:
             with Watch(self.alias, plan) as watched:
-                return await self._aperform(watched)
-        return await self._aperform(plan)
-
-    async def _aperform(self, plan: Plan[R]) -> R:
-        try:
-            result = await self.alias.adrive(plan)
-        except RedponyError as error:
-            return self._settle(plan, error)  # type: ignore[no-any-return]
-        if isinstance(result, Raised):
-            raise result.error
-        return result
+                return finish(await self._adrive(watched, self._settle))  # type: ignore[no-any-return]
+        result = await self._adrive(plan, self._settle)
+        return finish(result) if type(result) is Raised else result  # type: ignore[no-any-return]
 
     def _settle(self, plan: Plan[Any], error: RedponyError) -> Any:
         """Return what the policy says of an operation without a server, or raise."""

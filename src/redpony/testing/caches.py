@@ -28,4 +28,5 @@ def scripted_cache(driver: ScriptedDriver, **params: Any) -> RedisCache:
     alias.adrive = driver.adrive
     cache.alias = alias
     cache._drive = driver.drive  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    cache._adrive = driver.adrive  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return cache

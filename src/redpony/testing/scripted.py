@@ -29,6 +29,7 @@ from redpony.plan import (
     Plan,
     Raised,
     Replies,
+    Settle,
     Sleep,
     Wait,
     abandon,
@@ -158,7 +159,7 @@ class ScriptedDriver:
         """Run a plan as the asyncio driver does: user's coroutines are awaited."""
         return finish(await self.adrive(plan))  # type: ignore[no-any-return]
 
-    def drive(self, plan: Plan[R]) -> R | Raised:
+    def drive(self, plan: Plan[R], settle: Settle | None = None) -> R | Raised:
         """Run a plan; a user's exception comes back as `Raised`."""
         try:
             effect = next(plan)
@@ -176,10 +177,14 @@ class ScriptedDriver:
         except StopIteration as stop:
             result: R | Raised = stop.value
             return result
+        except RedponyError as error:
+            if settle is None:
+                raise
+            return settle(plan, error)  # type: ignore[no-any-return]
         finally:
             abandon(plan)
 
-    async def adrive(self, plan: Plan[R]) -> R | Raised:
+    async def adrive(self, plan: Plan[R], settle: Settle | None = None) -> R | Raised:
         """Run a plan in asyncio; a user's exception comes back as `Raised`."""
         try:
             effect = next(plan)
@@ -199,6 +204,10 @@ class ScriptedDriver:
         except StopIteration as stop:
             result: R | Raised = stop.value
             return result
+        except RedponyError as error:
+            if settle is None:
+                raise
+            return settle(plan, error)  # type: ignore[no-any-return]
         finally:
             abandon(plan)
 

@@ -30,8 +30,10 @@ from redpony.plan import (
     Raised,
     Replies,
     Returned,
+    Settle,
     Sleep,
     Wait,
+    abandon,
     finish,
 )
 from redpony.wire import outcomes
@@ -67,8 +69,11 @@ class AsyncDriver:
         """Return a plan's result, or raise what the user's code raised."""
         return finish(await self.drive(plan))  # type: ignore[no-any-return]
 
-    async def drive(self, plan: Plan[R]) -> R | Raised:
-        """Perform a plan's effects; a user's exception comes back as `Raised`."""
+    async def drive(self, plan: Plan[R], settle: Settle | None = None) -> R | Raised:
+        """Perform a plan's effects; a user's exception comes back as `Raised`.
+
+        `settle` is asked what an error of ours comes to: it returns or raises.
+        """
         by_loop = self._by_loop
         breaker = self._breaker
         try:
@@ -111,6 +116,11 @@ class AsyncDriver:
         except StopIteration as stop:
             result: R | Raised = stop.value
             return result
+        except BaseException as error:
+            abandon(plan)
+            if settle is None or not isinstance(error, RedponyError):
+                raise
+            return settle(plan, error)  # type: ignore[no-any-return]
 
     async def _ask_again(self, command: Command, error: Unavailable) -> Any:
         """Repeat a read whose connection was lost, or raise why not."""

@@ -32,8 +32,10 @@ from redpony.plan import (
     Raised,
     Replies,
     Returned,
+    Settle,
     Sleep,
     Wait,
+    abandon,
     finish,
 )
 from redpony.wire import outcomes
@@ -70,8 +72,11 @@ class BlockingDriver:
         """Return a plan's result, or raise what the user's code raised."""
         return finish(self.drive(plan))  # type: ignore[no-any-return]
 
-    def drive(self, plan: Plan[R]) -> R | Raised:
-        """Perform a plan's effects; a user's exception comes back as `Raised`."""
+    def drive(self, plan: Plan[R], settle: Settle | None = None) -> R | Raised:
+        """Perform a plan's effects; a user's exception comes back as `Raised`.
+
+        `settle` is asked what an error of ours comes to: it returns or raises.
+        """
         try:
             effect = next(plan)
             while True:
@@ -87,6 +92,11 @@ class BlockingDriver:
         except StopIteration as stop:
             result: R | Raised = stop.value
             return result
+        except BaseException as error:
+            abandon(plan)
+            if settle is None or not isinstance(error, RedponyError):
+                raise
+            return settle(plan, error)  # type: ignore[no-any-return]
 
     def ask(self, command: Command) -> Any:
         """Return the reply to one command, or raise."""
@@ -345,7 +355,9 @@ class BlockingDriver:
 
     def _reauthenticate(self, connection: Connection, expires: float) -> None:
         renewal = self._renewal
-        reauthenticate(connection, renewal.words, renewal.epoch, expires)
+        # The epoch first: newer words than it says are sent again, older ones not.
+        epoch = renewal.epoch
+        reauthenticate(connection, renewal.words, epoch, expires)
 
     def _perform(self, effect: Any) -> Any:
         if type(effect) is Batch:
@@ -386,14 +398,12 @@ class BlockingDriver:
 def invoke(callable: Callable[[], Any]) -> Invoked:
     """Call the user's code and return what came of it."""
     if inspect.iscoroutinefunction(callable):
-        return Raised(
-            TypeError(
-                f"{callable!r} is a coroutine function; use the asyncio twin of "
-                "this method (its name starts with `a`)"
-            )
-        )
+        return Raised(_coroutine(callable))
     try:
         value = callable()
+        if inspect.iscoroutine(value):
+            value.close()
+            raise _coroutine(callable)
     except Exception as error:  # noqa: BLE001 (handed on, outside the plan)
         return Raised(error)
     return Returned(value)
@@ -407,6 +417,13 @@ def fold_transaction(commands: Sequence[Command]) -> tuple[bytes, list[Command]]
         for each in commands
     ]
     return pack(MULTI.parts) + inner + pack(EXEC.parts), [MULTI(), *queued, EXEC()]
+
+
+def _coroutine(callable: Callable[[], Any]) -> TypeError:
+    return TypeError(
+        f"{callable!r} is a coroutine function or returns a coroutine; use the asyncio "
+        "twin of this method (its name starts with `a`)"
+    )
 
 
 def unfold_transaction(commands: Sequence[Command], items: list[Any]) -> list[Any]:

@@ -25,7 +25,7 @@ from collections import deque
 from typing import Any
 
 from redpony import events
-from redpony.errors import ProtocolError, RedponyError, Unavailable
+from redpony.errors import AuthenticationFailed, RedponyError, Unavailable
 from redpony.wire import outcomes
 from redpony.wire.config import LinkConfig
 from redpony.wire.handshake import Facts, Features, credentials, handshake
@@ -232,9 +232,7 @@ class Pool:
     def drop(self, connection: Connection, error: BaseException | None = None) -> None:
         """Close a connection whose state is unknown, or that is lost."""
         connection.close()
-        if events.listening:
-            label = self.config.label
-            events.emit(events.Connection("", label, "closed", error))
+        events.emit(events.Connection("", self.config.label, "closed", error))
         if self.waiting:
             self.wake()
 
@@ -268,8 +266,7 @@ class Pool:
             self.drop(connection)
             raise
         self._facts.features = connection.features
-        if events.listening:
-            events.emit(events.Connection("", self.config.label, "opened"))
+        events.emit(events.Connection("", self.config.label, "opened"))
         return connection
 
     def _wait(self, expires: float) -> Connection | None:
@@ -315,10 +312,8 @@ def reauthenticate(
     """Renew a connection's credentials in band, before its next command."""
     connection.send(pack(("AUTH", *words)), expires)
     reply = connection.read(expires)
-    if isinstance(reply, Unavailable):
-        raise reply
     if isinstance(reply, RedponyError):
-        raise ProtocolError(f"AUTH was refused: {reply}", outcome="not_sent")
+        raise AuthenticationFailed(f"AUTH was refused: {reply}", outcome="not_sent")
     connection.auth_epoch = epoch
 
 
