@@ -131,9 +131,7 @@ def test_a_mutation_killed_in_flight_is_unknown_and_not_repeated(
     assert link.ask(command) == 1
 
 
-def test_a_read_killed_in_flight_is_asked_again(
-    wire: MakeWire, server: Server
-) -> None:
+def test_a_read_killed_in_flight_is_asked_again(wire: MakeWire, server: Server) -> None:
     server.ask("SET", "k", "v")
     with Proxy((server.host, server.port)) as proxy:
         link = wire(proxy)

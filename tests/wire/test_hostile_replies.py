@@ -111,9 +111,7 @@ def test_a_bulk_string_without_end_costs_the_deadline(
 
 
 @pytest.mark.parametrize("reply", [b"$5\r\nhel", b"*2\r\n:1\r\n", b"+PO", b""])
-def test_a_reply_that_breaks_off_is_never_a_value(
-    reply: bytes, wire: MakeWire
-) -> None:
+def test_a_reply_that_breaks_off_is_never_a_value(reply: bytes, wire: MakeWire) -> None:
     def break_off(peer: Peer) -> None:
         peer.greet()
         if peer.number % 2 == 0:

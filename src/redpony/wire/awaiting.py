@@ -89,7 +89,7 @@ class AsyncDriver:
                             or (connection := state.shared) is None
                             or connection.full
                             or breaker.blocked
-                            or effect.detour is not None
+                            or type(effect) is not Command
                         ):
                             reply = await self.ask(effect)
                         else:
@@ -183,9 +183,13 @@ class AsyncDriver:
         if missing:
             again = [commands[index] for index in missing]
             payload = b"".join([pack(each.words(source=True)) for each in again])
-            found = await self._flight(payload, again, lasts, False, lane)
-            if len(again) == 1:
-                found = [found]
+            try:
+                found = await self._flight(payload, again, lasts, False, lane)
+            except Unavailable as error:
+                found = [error] * len(again)
+            else:
+                if len(again) == 1:
+                    found = [found]
             for index, item in zip(missing, found, strict=True):
                 items[index] = item
         return Replies(items)

@@ -151,7 +151,7 @@ class BlockingDriver:
             breaker.succeeded()
         if isinstance(reply, RedponyError):
             if type(reply) is NoScript and command.script is not None:
-                return self._ask_carefully(command)
+                return self._ask_whole(command, started + lasts)
             raise reply
         return reply
 
@@ -166,10 +166,15 @@ class BlockingDriver:
         )[0]
         if isinstance(reply, RedponyError):
             if type(reply) is NoScript and command.script is not None:
-                payload = pack(command.words(source=True))
-                reply = self._flight(payload, (command,), 1, expires, repeatable)[0]
-                if not isinstance(reply, RedponyError):
-                    return reply
+                return self._ask_whole(command, expires)
+            raise reply
+        return reply
+
+    def _ask_whole(self, command: Command, expires: float) -> Any:
+        """Send a script's source to a server that does not know its digest."""
+        payload = pack(command.words(source=True))
+        reply = self._flight(payload, (command,), 1, expires, command.kind.safe)[0]
+        if isinstance(reply, RedponyError):
             raise reply
         return reply
 
@@ -198,7 +203,10 @@ class BlockingDriver:
         if missing:
             again = [commands[index] for index in missing]
             payload = b"".join([pack(each.words(source=True)) for each in again])
-            found = self._flight(payload, again, len(again), expires, False, True)
+            try:
+                found = self._flight(payload, again, len(again), expires, False, True)
+            except Unavailable as error:
+                found = [error] * len(again)
             for index, item in zip(missing, found, strict=True):
                 items[index] = item
         return Replies(items)

@@ -98,7 +98,9 @@ def handshake(config: LinkConfig, auth: tuple[str, ...]) -> Flights:
             features = _features(greeting)
             _check(config, features, replies[1 + len(extras) :])
             return features
-        _raise_if_denied(config, greeting, bool(auth))
+        # Where there is no HELLO, a server says NOAUTH before it says so.
+        if not (auth and str(greeting).startswith("NOAUTH")):
+            _raise_if_denied(config, greeting, bool(auth))
 
     first: list[Words] = [("AUTH", *auth)] if auth else []
     replies = yield [*first, *tail, ("INFO", "server"), *extras]
