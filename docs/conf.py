@@ -18,7 +18,10 @@ exclude_patterns = ["_build"]
 nitpicky = True
 nitpick_ignore_regex = [
     # Annotations of other projects, whose inventories we do not download.
-    ("py:.*", r"(django|redis|asyncio|collections|datetime|opentelemetry|types|typing)\..*"),
+    (
+        "py:.*",
+        r"(django|redis|asyncio|collections|datetime|opentelemetry|types|typing)\..*",
+    ),
     # What annotations are made of, and what has no page.
     ("py:.*", r"(Any|Callable|Generator|Iterator|Mapping|Sequence|Iterable).*"),
     ("py:.*", r"(redpony\..*\.)?(Plan|[A-Z]|Argument|Reply|Outcome|Secret)(\[.*)?"),

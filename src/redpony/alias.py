@@ -32,6 +32,8 @@ class Alias:
         self.link = link_for(config.link)
         self.codec = Codec(config.codec)
         self.degrades = config.on_error == "degrade"
+        self.ask = self.link.blocking.ask
+        self.read = self.link.awaiting.read
         self.drive: Drive = self.link.blocking.drive
         self.adrive: Drive = self.link.awaiting.drive
         node = self.link.config.label

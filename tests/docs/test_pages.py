@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from redpony import commands, connections, errors, events
+from redpony import commands, errors, events
 from redpony.cache import RedisCache
 from redpony.cache.policy import ANSWERS, RAISES
 from redpony.commands import Kind, Repeat
-from tests.cache.test_unavailable import nobody  # noqa: F401 (a fixture)
-from tests.docs.snippets import blocks, python, steps
+from tests.colours import Both, Colour
+from tests.docs.snippets import blocks, python
 from tests.docs.test_tutorial import SETTINGS, run_page
+from tests.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 TOPICS = ROOT / "docs/topics"
@@ -183,9 +184,8 @@ class Answering(dict):
 
 
 @pytest.mark.parametrize(("call", "answer"), table("failure", "call | answer"))
-def test_a_call_without_a_server_answers_what_the_table_says(
-    cache_on, nobody, call, answer
-):
+def test_a_call_without_a_server_answers_what_the_table_says(cache_on, call, answer):
+    nobody = f"redis://127.0.0.1:{free_port()}/0"
     cache = cache_on(None, LOCATION=nobody, ON_ERROR="degrade")
     assert eval(call.strip("`"), {}, Answering(cache)) == eval(answer.strip("`"))
 
@@ -205,11 +205,6 @@ def down(server, cache):
 
 
 def silent(server, cache):
-    server.pause()
-
-
-def silent_to_newcomers(server, cache):
-    connections.close_all()
     server.pause()
 
 
@@ -273,12 +268,15 @@ def read_and_write(cache):
     write(cache)
 
 
+COLD = "is silent, and a connection must be opened"
+CROWDED = "has all its connections in use here"
+
 # How each situation comes about, what is asked, and the settings that keep a busy
 # machine from deciding the outcome.
 SCENES = {
     "is down": (down, read, {}),
     "is silent, on an open connection": (silent, read, {}),
-    "is silent, and a connection must be opened": (silent_to_newcomers, read, {}),
+    COLD: (silent, read, {}),
     "failed three times just now": (failing, read, {"BREAKER": {"COOLDOWN": 60}}),
     "is slow, but in time": (slow, read, {"DEADLINE": ANY_TIME}),
     "is slow beyond the deadline": (slower, read, {}),
@@ -287,7 +285,7 @@ SCENES = {
     "is full, and you write": (full, write, {}),
     "is full, and you read": (full, read, {}),
     "is a replica, and you write": (replica, write, {}),
-    "has all its connections in use here": (all_in_use, read, {}),
+    CROWDED: (all_in_use, read, {}),
 }
 
 
@@ -296,24 +294,38 @@ def test_every_situation_is_provoked():
 
 
 @pytest.mark.parametrize("policy", ["raise", "degrade"])
-@pytest.mark.parametrize("row", EXPERIENCES, ids=lambda row: row[0])
-def test_a_request_experiences_what_the_table_says(cold_server, cache_on, row, policy):
+@pytest.mark.parametrize(
+    ("row", "colour"),
+    [
+        pytest.param(row, colour, id=f"{row[0]}-{colour}")
+        for row in EXPERIENCES
+        for colour in ("sync", "async")
+        # In asyncio all tasks of a loop share a connection.
+        if (row[0], colour) != (CROWDED, "async")
+    ],
+)
+def test_a_request_experiences_what_the_table_says(
+    cold_server, cache_on, row, colour, policy
+):
     situation, error, outcome, degraded, _ = row
     provoke, ask, options = SCENES[situation]
     server = cold_server("redis")
-    cache = cache_on(server, ON_ERROR=policy, POOL_SIZE=1, **options)
-    cache.set("k", 1)
-    scene = provoke(server, cache)
-    if scene is not None:
-        next(scene)
+    plain = cache_on(server, ON_ERROR=policy, POOL_SIZE=1, **options)
+    with Colour(colour) as colour:
+        cache = Both(plain, colour)
+        if situation != COLD:
+            cache.set("k", 1)
+        scene = provoke(server, cache)
+        if scene is not None:
+            next(scene)
 
-    if error == "none" or (policy == "degrade" and degraded == "answers"):
-        ask(cache)
-    else:
-        promised = getattr(errors, error.strip("`"))
-        with pytest.raises(promised) as caught:
+        if error == "none" or (policy == "degrade" and degraded == "answers"):
             ask(cache)
-        assert f"`{caught.value.outcome}`" == outcome
+        else:
+            promised = getattr(errors, error.strip("`"))
+            with pytest.raises(promised) as caught:
+                ask(cache)
+            assert f"`{caught.value.outcome}`" == outcome
 
-    if scene is not None:
-        next(scene, None)
+        if scene is not None:
+            next(scene, None)

@@ -8,7 +8,9 @@ INTERNAL = {"sscan_page"}
 
 def test_the_reference_is_what_the_code_says():
     written = write_reference.PAGE.read_text()
-    assert written == write_reference.page(), "run: python -m tests.docs.write_reference"
+    assert written == write_reference.page(), (
+        "run: python -m tests.docs.write_reference"
+    )
 
 
 def test_every_method_is_in_the_reference():

@@ -24,10 +24,10 @@ HEAD = """\
 
 # The cache's methods
 
-`caches[alias]` is a `RedisCache`. Every method below has an asyncio twin with the same
-arguments, whose name begins with `a`. What each answers without a server is in
-[What happens when](../topics/failure.md#on-error-raise-or-go-on-without); what
-values may be, in [Values](../topics/values.md).
+`caches[alias]` is a `RedisCache`. Where a method names its async twin, that takes the
+same arguments. What each answers without a server is in
+[What happens when](../topics/failure.md#on-error-raise-or-go-on-without); what values
+may be, in [Values](../topics/values.md).
 
 `key` is your key; prefix and version are added. `version` is the alias' own unless you
 name one. A `timeout` that is not given is the alias' `TIMEOUT`. `key in cache`,
@@ -48,6 +48,7 @@ NAMES = {
     "Bound": "float | str",
     "Cast": "Callable",
     "Lock": "redis.lock.Lock",
+    "Page": "tuple[bytes, list[bytes]]",
     "datetime": "datetime.datetime",
     "timedelta": "datetime.timedelta",
 }
@@ -119,7 +120,9 @@ def page() -> str:
 
 
 def _plain(annotation: str) -> str:
-    return re.sub(r"\b[A-Z]?\w+\b", lambda word: NAMES.get(word[0], word[0]), annotation)
+    return re.sub(
+        r"\b[A-Z]?\w+\b", lambda word: NAMES.get(word[0], word[0]), annotation
+    )
 
 
 if __name__ == "__main__":

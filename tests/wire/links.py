@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import asyncio
 import fcntl
 import socket
 import termios
@@ -155,4 +156,14 @@ def until(condition: Callable[[], Any], timeout: float = 10) -> Any:
         if time.monotonic() > end:
             raise TimeoutError(f"{condition} did not come true in {timeout} s")
         time.sleep(0.001)
+    return found
+
+
+async def auntil(condition: Callable[[], Any], timeout: float = 10) -> Any:
+    """Wait until something holds, and let the loop go on meanwhile."""
+    end = time.monotonic() + timeout
+    while not (found := condition()):
+        if time.monotonic() > end:
+            raise TimeoutError(f"{condition} did not come true in {timeout} s")
+        await asyncio.sleep(0.001)
     return found

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from redpony import events
-from redpony.commands import PING
+from redpony.commands import ECHO, PING
 from redpony.errors import CircuitOpen, DeadlineExceeded, ServerError, Unreachable
 from redpony.wire.breaker import LONGEST, Breaker
 from redpony.wire.config import Tcp
@@ -308,14 +308,12 @@ def test_a_stalled_loop_is_not_the_servers_fault(server: Server) -> None:
     async def stall() -> list[Any]:
         await link.arun(one(PING()))
         tasks = [
-            asyncio.ensure_future(link.arun(one(READ_ECHO(b"%d" % number))))
+            asyncio.ensure_future(link.arun(one(ECHO(b"%d" % number))))
             for number in range(200)
         ]
         await asyncio.sleep(0)
-        time.sleep(0.15 + GRACE * 4)
+        asyncio.get_running_loop().call_soon(time.sleep, 0.15 + GRACE * 4)
         return await asyncio.gather(*tasks)
-
-    from redpony.commands import ECHO as READ_ECHO
 
     with server.counting() as counted:
         answers = asyncio.run(stall())

@@ -27,7 +27,16 @@ from redpony.wire.link import Link
 from tests.hostile import HELLO, OK, FakeServer, Peer
 from tests.servers import Server
 from tests.wire.conftest import MakeWire
-from tests.wire.links import CLIENT_GETNAME, CLIENT_ID, INCR, READ, one, until, waiting
+from tests.wire.links import (
+    CLIENT_GETNAME,
+    CLIENT_ID,
+    INCR,
+    READ,
+    auntil,
+    one,
+    until,
+    waiting,
+)
 
 PASSWORD = "a-password-that-nobody-prints"
 OTHER = "another-password-that-nobody-prints"
@@ -514,8 +523,7 @@ def test_new_credentials_do_not_disturb_who_blocks(guarded: Server) -> None:
 
     async def work() -> None:
         task = asyncio.ensure_future(link.arun(waiting(BLPOP(b"q", b"0"), 10)))
-        while not any(each["cmd"] == "blpop" for each in guarded.users()):
-            await asyncio.sleep(0.001)
+        await auntil(lambda: any(each["cmd"] == "blpop" for each in guarded.users()))
         provider.push(("alice", OTHER))
         # Longer than an AUTH behind it would be waited for.
         await asyncio.sleep(0.4)

@@ -18,7 +18,7 @@ from redpony.wire.config import LinkConfig, Tcp
 from redpony.wire.link import Link
 from tests.hostile import OK, FakeServer, Peer
 from tests.servers import Server
-from tests.wire.links import READ, one, until, waiting
+from tests.wire.links import READ, auntil, one, until, waiting
 
 PATIENT = {"deadline": 10.0, "connect_timeout": 10.0}
 
@@ -81,8 +81,7 @@ def test_a_loop_that_ends_while_opening_leaves_no_connection() -> None:
 
         async def leave() -> None:
             task = asyncio.ensure_future(ask(link, PING()))
-            while not server.accepted:
-                await asyncio.sleep(0.001)
+            await auntil(lambda: server.accepted)
             task.cancel()
 
         asyncio.run(leave())
@@ -176,8 +175,7 @@ def test_a_loop_that_finds_no_place_in_time_is_told_so(server: Server) -> None:
 
     async def busy() -> None:
         task = asyncio.ensure_future(link.arun(waiting(BLPOP(b"q", b"0"), None)))
-        while not any(each["cmd"] == "blpop" for each in server.users()):
-            await asyncio.sleep(0.001)
+        await auntil(lambda: any(each["cmd"] == "blpop" for each in server.users()))
         is_busy.set()
         await asyncio.to_thread(is_over.wait, 10)
         task.cancel()
@@ -328,8 +326,7 @@ def test_a_cancelled_request_that_is_never_answered_ends_the_connection() -> Non
             await asyncio.sleep(0)
             task.cancel()
             (state,) = link.awaiting.loops.by_loop.values()
-            while state.shared is not None:
-                await asyncio.sleep(0.01)
+            await auntil(lambda: state.shared is None)
             assert await ask(link, READ()) == b"OK"
 
         asyncio.run(asyncio.wait_for(work(), 10))
@@ -347,8 +344,9 @@ def test_a_blocking_command_holds_up_nobody(held: Any, server: Server) -> None:
 
     async def work() -> None:
         task = asyncio.ensure_future(link.arun(waiting(held, 5)))
-        while not any(each["cmd"] == held.name.lower() for each in server.users()):
-            await asyncio.sleep(0.001)
+        await auntil(
+            lambda: any(each["cmd"] == held.name.lower() for each in server.users())
+        )
         for number in range(50):
             await echo(link, b"%d" % number)
         assert not task.done()
@@ -379,12 +377,10 @@ def test_a_cancelled_wait_takes_nothing_from_the_queue(server: Server) -> None:
 
     async def work() -> None:
         task = asyncio.ensure_future(link.arun(waiting(BLPOP(b"queue", b"0"), None)))
-        while not any(each["cmd"] == "blpop" for each in server.users()):
-            await asyncio.sleep(0.001)
+        await auntil(lambda: any(each["cmd"] == "blpop" for each in server.users()))
         task.cancel()
         await asyncio.wait([task])
-        while server.users():
-            await asyncio.sleep(0.001)
+        await auntil(lambda: not server.users())
 
     asyncio.run(work())
     server.ask("RPUSH", "queue", "kept")

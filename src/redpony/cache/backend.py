@@ -17,7 +17,7 @@ from redpony.cache.sorted_sets import SortedSets
 from redpony.cache.values import Values
 
 
-class RedisCache(
+class RedisCache(  # pyright: ignore[reportIncompatibleMethodOverride]
     Values,
     Counters,
     Expiry,

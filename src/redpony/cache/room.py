@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from numbers import Real
 from typing import Any, ClassVar, TypeVar
@@ -22,6 +22,7 @@ from redpony import events
 from redpony.alias import Alias, Drive, Watch
 from redpony.cache import policy
 from redpony.codec import Codec
+from redpony.commands import Command
 from redpony.conf import AliasConfig, Misconfigured, Problem, read_alias
 from redpony.errors import (
     InvalidSetting,
@@ -40,6 +41,8 @@ django_key_function = django_key
 
 DEFAULT: Any = DEFAULT_TIMEOUT
 """The alias' own `TIMEOUT`."""
+
+_MAKES_KEYS = frozenset({"key_func", "key_prefix", "version"})
 
 GONE = 0
 """What `milliseconds` returns for a time-out that is over already."""
@@ -69,6 +72,8 @@ class Room(TwoColoured, BaseCache):
     _codec: Codec
     _drive: Drive
     _adrive: Drive
+    _ask: Callable[[Command], Any]
+    _read: Callable[[Command], Awaitable[Any] | None]
     _head: str
     _plain: bool
     _fault: Misconfigured
@@ -89,11 +94,17 @@ class Room(TwoColoured, BaseCache):
             self._codec = self.alias.codec
             self._drive = self.alias.drive
             self._adrive = self.alias.adrive
-            self._head = f"{self.key_prefix}:{self.version}:"
-            self._plain = not self._custom_keys and self.key_func is django_key
+            self._read = self.alias.read
+            self._ask = self.alias.ask
             _made[type(self), id(config)] = {**vars(self), "_config": config}
         else:
             vars(self).update(made)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in _MAKES_KEYS and "key_func" in vars(self):
+            self._head = f"{self.key_prefix}:{self.version}:"
+            self._plain = not self._custom_keys and self.key_func is django_key
 
     def __getattr__(self, name: str) -> Any:
         fault = vars(self).get("_fault")
@@ -133,14 +144,20 @@ class Room(TwoColoured, BaseCache):
             answer = policy.ANSWERS.get(name, policy.RAISES)
             if answer is not policy.RAISES and alias.degrades:
                 return alias.degraded(name, error, policy.fresh(answer))
+        raise self._explained(name, error)
+
+    def _explained(self, name: str, error: RedponyError) -> RedponyError:
+        """Return an error of the floors below with the alias that it was met in."""
+        where = f'CACHES["{self.alias.name}"]'
         if type(error) is InvalidSetting:
             # Met by the wire, which knows no aliases.
-            where = f'CACHES["{alias.name}"]'
-            raise Misconfigured(Problem("value", where, str(error))) from error
-        note = f'In {name}() of CACHES["{alias.name}"].'
+            found = Misconfigured(Problem("value", where, str(error)))
+            found.__cause__ = error
+            return found
+        note = f"In {name}() of {where}."
         if note not in getattr(error, "__notes__", ()):
             error.add_note(note)
-        raise error
+        return error
 
     # Keys
 

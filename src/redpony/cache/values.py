@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from redpony import events
 from redpony.cache.room import DEFAULT, GONE, Room
 from redpony.commands import (
     EXISTS,
@@ -27,6 +28,7 @@ from redpony.commands import (
 )
 from redpony.errors import RedponyError, Tampered, Unavailable, Unreadable
 from redpony.plan import Batch, Invoke, Plan, Raised, both
+from redpony.wire.outcomes import may_repeat
 
 CHUNK = 5_000
 BULKY = 256 * 1024
@@ -35,6 +37,12 @@ _MISSING = object()
 
 class Values(Room):
     """Django's cache methods for single and many values."""
+
+    _own_get: bool = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._own_get = cls._get is not Values._get
 
     def _get(
         self, key: Any, default: Any = None, version: int | None = None
@@ -55,7 +63,46 @@ class Values(Room):
             self.alias.refused(error)
             return default
 
-    get, aget = both(_get)
+    # Both are the plan written out, for the one operation that is called more
+    # than all others: see docs/decisions/0010-the-shortest-get.md.
+
+    def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
+        """Return the value stored under a key, or `default`.
+
+        One round trip. A value that is tampered with or unreadable is a miss.
+        """
+        if events.listening or self._own_get:
+            return self._run(self._get(key, default, version))
+        try:
+            data = self._ask(Command(GET, (self._key(key, version),)))
+        except RedponyError as error:
+            return self._get_failed(error, default)
+        return default if data is None else self._decoded(key, data, default)
+
+    async def aget(
+        self, key: Any, default: Any = None, version: int | None = None
+    ) -> Any:
+        """Return the value stored under a key, or `default`; as `get`."""
+        if not (events.listening or self._own_get):
+            reply = self._read(Command(GET, (self._key(key, version),)))
+            if reply is not None:
+                try:
+                    data = await reply
+                except Unavailable as error:
+                    if not may_repeat(error, safe=True):
+                        return self._get_failed(error, default)
+                else:
+                    if data is None:
+                        return default
+                    if isinstance(data, RedponyError):
+                        return self._get_failed(data, default)
+                    return self._decoded(key, data, default)
+        return await self._arun(self._get(key, default, version))
+
+    def _get_failed(self, error: RedponyError, default: Any) -> Any:
+        if isinstance(error, Unavailable) and self.alias.degrades:
+            return self.alias.degraded("get", error, default)
+        raise self._explained("get", error)
 
     def _set(
         self,
@@ -66,13 +113,7 @@ class Values(Room):
         nx: bool = False,
         xx: bool = False,
     ) -> Plan[bool]:
-        """Store a value; return whether it was stored.
-
-        `timeout` is seconds, exact to the millisecond; None keeps it for ever, 0
-        or less deletes the key. With `nx` only a missing key is set, with `xx`
-        only an existing one. One round trip, atomic. Raises `NotSerializable` or
-        `TooLarge` and leaves the old value in place.
-        """
+        """The plan of `set`."""
         full = self._key(key, version)
         ms = self._milliseconds(timeout)
         if ms == GONE:
@@ -83,8 +124,38 @@ class Values(Room):
         reply = yield _set(full, data, ms, nx=nx, xx=xx)
         return reply is not None
 
-    # BaseCache promises None; what a caller may ignore, it may also have.
-    set, aset = both(_set)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    # Written out, because type checkers take an assigned name's type from
+    # BaseCache, which has neither `nx` nor an answer.
+
+    def set(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        key: Any,
+        value: Any,
+        timeout: float | None = DEFAULT,
+        version: int | None = None,
+        nx: bool = False,
+        xx: bool = False,
+    ) -> bool:
+        """Store a value; return whether it was stored.
+
+        `timeout` is seconds, exact to the millisecond; None keeps it for ever, 0
+        or less deletes the key. With `nx` only a missing key is set, with `xx`
+        only an existing one. One round trip, atomic. Raises `NotSerializable` or
+        `TooLarge` and leaves the old value in place.
+        """
+        return self._run(self._set(key, value, timeout, version, nx, xx))
+
+    async def aset(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        key: Any,
+        value: Any,
+        timeout: float | None = DEFAULT,
+        version: int | None = None,
+        nx: bool = False,
+        xx: bool = False,
+    ) -> bool:
+        """Store a value; return whether it was stored; as `set`."""
+        return await self._arun(self._set(key, value, timeout, version, nx, xx))
 
     def _add(
         self,

@@ -27,6 +27,8 @@ def scripted_cache(driver: ScriptedDriver, **params: Any) -> RedisCache:
     alias.drive = driver.drive
     alias.adrive = driver.adrive
     cache.alias = alias
+    # The shortest path of `get` goes round plans, which is all that a driver has.
+    cache._own_get = True  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     cache._drive = driver.drive  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     cache._adrive = driver.adrive  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return cache

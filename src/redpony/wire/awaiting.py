@@ -122,6 +122,20 @@ class AsyncDriver:
                 raise
             return settle(plan, error)  # type: ignore[no-any-return]
 
+    def read(self, command: Command) -> asyncio.Future[Any] | None:
+        """Send a read at once; None where something else has to be done first.
+
+        The shortest way from a call to the socket. Its reply may be an error, and
+        nothing is repeated: what fails here goes to a plan.
+        """
+        state = self._by_loop.get(_running_loop())
+        if state is None or self._breaker.blocked or self._breaker.failures:
+            return None
+        connection = state.shared
+        if connection is None or connection.full:
+            return None
+        return connection.submit(pack(command.words()), (command,), self._deadline)
+
     async def _ask_again(self, command: Command, error: Unavailable) -> Any:
         """Repeat a read whose connection was lost, or raise why not."""
         if not self.config.retries or not outcomes.may_repeat(error, safe=True):
