@@ -229,10 +229,11 @@ class Values(Room):
                 found = [data for reply in replies.check() for data in reply]
         except Unavailable as error:
             return self.alias.degraded("get_many", error, {})
-        values, refused = self._codec.decode_many(map(str, wanted), found)
+        texts = wanted if set(map(type, wanted)) == {str} else list(map(str, wanted))
+        values, refused = self._codec.decode_many(texts, found)
         for _, reason in refused:
             self.alias.refused(reason)
-        if all(type(key) is str for key in wanted):
+        if texts is wanted:
             return values
         return {key: values[str(key)] for key in wanted if str(key) in values}
 
