@@ -16,18 +16,15 @@ INTERNAL = "redpony{"
 LONGEST = 250
 """Django's bound on the length of a portable key."""
 
-_odd = re.compile("[\x00-\x20\x7f]").search
+odd = re.compile("[\x00-\x20\x7f]").search
+"""Finds what not every backend takes in a key: control characters and spaces."""
+
 _special = re.compile(r"([\\*?\[\]^-])")
 
 
-def is_portable(key: str) -> bool:
-    """Whether every cache backend takes this key: Django warns where not."""
-    return len(key) <= LONGEST and _odd(key) is None
-
-
 def are_portable(keys: list[str]) -> bool:
-    """Whether `is_portable` holds for all of them, at the price of one."""
-    return _odd("".join(keys)) is None and max(map(len, keys), default=0) <= LONGEST
+    """Whether every backend takes these keys: Django warns where not."""
+    return odd("".join(keys)) is None and max(map(len, keys), default=0) <= LONGEST
 
 
 def escape_glob(text: str) -> str:

@@ -22,7 +22,7 @@ from redpony import events
 from redpony.alias import Alias, Drive, Watch
 from redpony.cache import policy
 from redpony.codec import Codec
-from redpony.commands import Command
+from redpony.commands import Command, Kind
 from redpony.conf import AliasConfig, Misconfigured, Problem, read_alias
 from redpony.errors import (
     InvalidSetting,
@@ -31,7 +31,7 @@ from redpony.errors import (
     Unavailable,
     Unreadable,
 )
-from redpony.keys import are_portable, is_portable
+from redpony.keys import LONGEST, are_portable, odd
 from redpony.plan import Plan, Raised, TwoColoured, finish, name_of
 
 R = TypeVar("R")
@@ -73,7 +73,7 @@ class Room(TwoColoured, BaseCache):
     _drive: Drive
     _adrive: Drive
     _ask: Callable[[Command], Any]
-    _read: Callable[[Command], Awaitable[Any] | None]
+    _read: Callable[[Kind, str], Awaitable[Any] | None]
     _head: str
     _plain: bool
     _fault: Misconfigured
@@ -168,7 +168,7 @@ class Room(TwoColoured, BaseCache):
                 full = f"{self._head}{key}"
             else:
                 full = f"{self.key_prefix}:{version}:{key}"
-            if not is_portable(full):
+            if len(full) > LONGEST or odd(full) is not None:
                 self._warn(full)
             return full
         return self.make_and_validate_key(key, version=version)

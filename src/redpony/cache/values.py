@@ -84,7 +84,7 @@ class Values(Room):
     ) -> Any:
         """Return the value stored under a key, or `default`; as `get`."""
         if not (events.listening or self._own_get):
-            reply = self._read(Command(GET, (self._key(key, version),)))
+            reply = self._read(GET, self._key(key, version))
             if reply is not None:
                 try:
                     data = await reply
@@ -94,9 +94,13 @@ class Values(Room):
                 else:
                     if data is None:
                         return default
-                    if isinstance(data, RedponyError):
+                    if type(data) is not bytes:
                         return self._get_failed(data, default)
-                    return self._decoded(key, data, default)
+                    try:
+                        return self._codec.decode(str(key), data)
+                    except (Tampered, Unreadable) as error:
+                        self.alias.refused(error)
+                        return default
         return await self._arun(self._get(key, default, version))
 
     def _get_failed(self, error: RedponyError, default: Any) -> Any:

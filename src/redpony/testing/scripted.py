@@ -255,7 +255,10 @@ class ScriptedDriver:
     def _next(self, command: Command) -> Any:
         reply = self._find(command)
         self.commands.append(command)
-        if not isinstance(reply, BaseException) and misfit(command, reply) is not None:
+        if (
+            not isinstance(reply, BaseException)
+            and misfit(command.kind, reply) is not None
+        ):
             possible = " or ".join(each.__name__ for each in command.kind.reply)
             raise AssertionError(
                 f"{describe(command)} is scripted to be answered with "

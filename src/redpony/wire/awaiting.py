@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from redpony.commands import Command, Lane, Repeat
+from redpony.commands import Argument, Command, Kind, Lane, Repeat
 from redpony.errors import (
     AuthenticationFailed,
     NoScript,
@@ -122,7 +122,7 @@ class AsyncDriver:
                 raise
             return settle(plan, error)  # type: ignore[no-any-return]
 
-    def read(self, command: Command) -> asyncio.Future[Any] | None:
+    def read(self, kind: Kind, key: Argument) -> asyncio.Future[Any] | None:
         """Send a read at once; None where something else has to be done first.
 
         The shortest way from a call to the socket. Its reply may be an error, and
@@ -134,7 +134,7 @@ class AsyncDriver:
         connection = state.shared
         if connection is None or connection.full:
             return None
-        return connection.submit(pack(command.words()), (command,), self._deadline)
+        return connection.queue(pack((*kind.parts, key)), kind, self._deadline)
 
     async def _ask_again(self, command: Command, error: Unavailable) -> Any:
         """Repeat a read whose connection was lost, or raise why not."""

@@ -127,7 +127,7 @@ class BlockingDriver:
             sent = True
             reply = connection.answer(started, lasts)
             if type(reply) not in kind.reply:
-                wrong = misfit(command, reply)
+                wrong = misfit(kind, reply)
                 if wrong is not None:
                     raise wrong
         except BaseException as error:
@@ -319,7 +319,7 @@ class BlockingDriver:
         for command, item in zip(commands, items, strict=True):
             kinds = command.kind.reply
             if kinds and type(item) not in kinds:
-                wrong = misfit(command, item)
+                wrong = misfit(command.kind, item)
                 if wrong is not None:
                     return wrong
         return out_of_step(self._label) if connection.has_more() else None
@@ -439,7 +439,7 @@ def unfold_transaction(commands: Sequence[Command], items: list[Any]) -> list[An
     executed = items[-1]
     if isinstance(executed, list):
         for command, item in zip(commands, executed, strict=True):
-            wrong = misfit(command, item)
+            wrong = misfit(command.kind, item)
             if wrong is not None:
                 return [wrong] * len(commands)
         return executed

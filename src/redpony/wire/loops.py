@@ -258,19 +258,19 @@ class LoopConnections:
         self, connection: Multiplexer, address: Tcp | Unix, expires: float
     ) -> None:
         config = self._config
+        context = None
+        name = None
+        if config.tls is not None and isinstance(address, Tcp):
+            context = tls.context(config.tls)
+            name = config.tls.server_name or address.host
         if isinstance(address, Unix):
             sock = await self._dial(socket.AF_UNIX, address.path)
         else:
             left = max(expires - time.monotonic(), 0.001)
             found = await naming.alook_up(address.host, address.port, left)
             sock = await self._dial_any(found)
-        connection.adopt(sock)
-        context = None
-        name = None
-        if config.tls is not None and isinstance(address, Tcp):
-            context = tls.context(config.tls)
-            name = config.tls.server_name or address.host
         try:
+            connection.adopt(sock)
             await self.loop.create_connection(
                 lambda: connection, sock=sock, ssl=context, server_hostname=name
             )

@@ -29,7 +29,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from redpony.commands import Command
+from redpony.commands import Command, Kind
 from redpony.errors import ProtocolError, RedponyError, Unavailable
 from redpony.wire import outcomes
 from redpony.wire.config import LinkConfig
@@ -50,10 +50,11 @@ LONGEST = 3600.0
 _GONE = getattr(select, "POLLRDHUP", 0) | getattr(select, "POLLHUP", 0)
 
 
-# A flight of one or more commands that waits for its replies: its future, its
-# commands, when it expires, how long it lasts (both in seconds), and its bytes.
-# A plain tuple, because one is made for every operation.
-Entry = tuple[asyncio.Future[Any], Sequence[Command], float, float, int]
+# A flight of one or more commands that waits for its replies: its future, the kind
+# of its one command, its commands (none where the kind is enough), when it expires,
+# how long it lasts (both in seconds), and its bytes. A plain tuple, because one is
+# made for every operation.
+Entry = tuple[asyncio.Future[Any], Kind | None, Sequence[Command], float, float, int]
 
 
 class Multiplexer(asyncio.BufferedProtocol):
@@ -126,6 +127,18 @@ class Multiplexer(asyncio.BufferedProtocol):
 
         `lasts` is the time it has, in seconds from now.
         """
+        if len(commands) == 1:
+            return self.queue(payload, commands[0].kind, lasts)
+        return self.queue(payload, None, lasts, commands)
+
+    def queue(
+        self,
+        payload: bytes,
+        kind: Kind | None,
+        lasts: float,
+        commands: Sequence[Command] = (),
+    ) -> asyncio.Future[Any]:
+        """Queue one command of a kind, or a flight of several of their own kinds."""
         loop = self._loop
         future: asyncio.Future[Any] = loop.create_future()
         size = len(payload)
@@ -142,7 +155,7 @@ class Multiplexer(asyncio.BufferedProtocol):
                 loop.call_soon(self._flush)
             else:
                 self._transport.write(payload)
-        pending.append((future, commands, expires, lasts, size))
+        pending.append((future, kind, commands, expires, lasts, size))
         self._bytes_in_flight += size
         if (
             len(pending) >= self._max_in_flight
@@ -210,18 +223,19 @@ class Multiplexer(asyncio.BufferedProtocol):
                 if not pending:
                     self._unasked(reply)
                     continue
-                future, commands, _, _, size = pending[0]
-                count = len(commands)
-                command = commands[0] if count == 1 else commands[len(self._items)]
-                if type(reply) not in command.kind.reply and self._is_push(
-                    command, reply
-                ):
-                    continue
-                if count > 1:
-                    self._items.append(reply)
-                    if len(self._items) < count:
+                future, kind, commands, _, _, size = pending[0]
+                if kind is not None:
+                    if type(reply) not in kind.reply and self._is_push(kind, reply):
                         continue
-                    reply, self._items = self._items, []
+                else:
+                    items = self._items
+                    kind = commands[len(items)].kind
+                    if type(reply) not in kind.reply and self._is_push(kind, reply):
+                        continue
+                    items.append(reply)
+                    if len(items) < len(commands):
+                        continue
+                    reply, self._items = items, []
                 pending.popleft()
                 self._bytes_in_flight -= size
                 if not future.done():
@@ -259,12 +273,12 @@ class Multiplexer(asyncio.BufferedProtocol):
 
     # Inside
 
-    def _is_push(self, command: Command, reply: Any) -> bool:
+    def _is_push(self, kind: Kind, reply: Any) -> bool:
         """Whether a reply of another type is a message; raise if it is a misfit."""
         if type(reply) is PushNotification:
             self._unasked(reply)
             return True
-        wrong = misfit(command, reply)
+        wrong = misfit(kind, reply)
         if wrong is not None:
             raise wrong
         return False
@@ -305,7 +319,7 @@ class Multiplexer(asyncio.BufferedProtocol):
         if stalled:
             self._spared_until = now + GRACE
         soonest = now + LONGEST
-        for future, _, expires, lasts, _ in self._pending:
+        for future, _, _, expires, lasts, _ in self._pending:
             until = max(expires, self._spared_until)
             if until > now and not future.done():
                 soonest = min(soonest, until)
@@ -345,7 +359,7 @@ class Multiplexer(asyncio.BufferedProtocol):
         # A connection that has served and is lost says nothing about the node:
         # the one that is opened in its place will.
         quiet = self._received > self._heard and not isinstance(error, Unavailable)
-        for position, (future, commands, _, _, _) in enumerate(pending):
+        for position, (future, _, commands, _, _, _) in enumerate(pending):
             sent = position < len(pending) - unsent
             if future.done():
                 continue

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 import hiredis
 
-from redpony.commands import Argument, Command
+from redpony.commands import Argument, Command, Kind
 from redpony.errors import ProtocolError, RedponyError, from_reply
 
 ATTRIBUTE: Final = ord("|")
@@ -60,14 +60,14 @@ def pack_all(commands: list[Command] | tuple[Command, ...]) -> bytes:
     return b"".join([pack(command.words()) for command in commands])
 
 
-def misfit(command: Command, reply: Any) -> ProtocolError | None:
+def misfit(kind: Kind, reply: Any) -> ProtocolError | None:
     """Return an error if this cannot be the command's reply."""
-    possible = command.kind.reply
+    possible = kind.reply
     # By type and not by class: a boolean is an `int`, and never a count.
     if not possible or type(reply) in possible or isinstance(reply, RedponyError):
         return None
     return ProtocolError(
-        f"{command.name} was answered with {type(reply).__name__}, which it never "
+        f"{kind.name} was answered with {type(reply).__name__}, which it never "
         "is: the connection was out of step and has been closed",
         outcome="unknown",
     )
