@@ -96,6 +96,11 @@ CALLS = {
     "lmove": (("k", "l"), None),
 }
 
+BY_ARGUMENTS = {
+    "hget": (("k", "f", "default"), "default"),
+    "zadd": (("k", {"a": 1}, False, False, False, True), RAISES),
+}
+
 COUNTED = {
     "spop": (("k", 2), set()),
     "srandmember": (("k", 2), []),
@@ -120,7 +125,10 @@ def test_every_method_has_its_row():
 
 @pytest.mark.parametrize(
     ("method", "args", "answer"),
-    [(name, *row) for name, row in (*CALLS.items(), *COUNTED.items())],
+    [
+        (name, *row)
+        for name, row in (*CALLS.items(), *COUNTED.items(), *BY_ARGUMENTS.items())
+    ],
 )
 def test_a_method_degrades_by_the_table(cache_on, both, nobody, method, args, answer):
     cache = both(cache_on(None, LOCATION=nobody, ON_ERROR="degrade"))

@@ -24,7 +24,7 @@ from redpony.commands import (
     Argument,
     Command,
 )
-from redpony.errors import Tampered, Unreadable
+from redpony.errors import Tampered, Unavailable, Unreadable
 from redpony.plan import Plan, both
 
 
@@ -70,7 +70,10 @@ class Hashes(Room):
     ) -> Plan[Any]:
         """Return a field's value, or `default`. One round trip."""
         name = _field(field)
-        data = yield HGET(self._key(key, version), name)
+        try:
+            data = yield HGET(self._key(key, version), name)
+        except Unavailable as error:
+            return self.alias.degraded("hget", error, default)
         return self._field_value(key, name, data, default)
 
     hget, ahget = both(_hget)

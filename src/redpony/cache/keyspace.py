@@ -110,8 +110,8 @@ class KeySpace(Room):
     ) -> Plan[int]:
         """Delete the keys that match a glob; return how many.
 
-        A round trip for each page. Not atomic: keys that are written meanwhile
-        may stay.
+        A round trip for each page, and one more where the last page has some. Not
+        atomic: keys that are written meanwhile may stay.
         """
         glob = self.make_pattern(pattern, version, prefix)
         return (yield from self._remove(glob, itersize, every=True))
@@ -121,8 +121,8 @@ class KeySpace(Room):
     def _clear(self) -> Plan[bool]:
         """Delete every entry under this prefix, in all versions; nothing else.
 
-        `CLEAR: "flushdb"` empties the database instead. A round trip for each
-        page, or one.
+        `CLEAR: "flushdb"` empties the database instead, in one round trip; else
+        it takes as many as `delete_pattern`.
         """
         if self.alias.config.clear == "flushdb":
             yield FLUSHDB()

@@ -15,8 +15,8 @@ from django.core.cache.backends.base import CacheKeyWarning
 RAISES: Final[Any] = object()
 
 ANSWERS: Final[dict[str, Any]] = {
-    # Values. `get`, `get_many`, `set_many`, `get_or_set` and `hget` answer from
-    # their arguments, in their plans.
+    # `get`, `get_many`, `set_many`, `get_or_set`, `hget`, `zadd`, `smismember` and those that
+    # pop or pick a number of members answer from their arguments, in their plans.
     "set": False,
     "add": False,
     "delete": False,
@@ -41,7 +41,6 @@ ANSWERS: Final[dict[str, Any]] = {
     "page": (b"0", []),
     "delete_pattern": 0,
     # Hashes
-    "hget": None,
     "hmget": {},
     "hgetall": {},
     "hset": 0,
@@ -70,7 +69,6 @@ ANSWERS: Final[dict[str, Any]] = {
     "sscan": set(),
     "sscan_page": (b"0", set()),
     # Sorted sets
-    "zadd": 0,
     "zcard": 0,
     "zcount": 0,
     "zincrby": RAISES,

@@ -234,6 +234,10 @@ class Sets(Room):
     def _sscan_page(
         self, key: Any, cursor: bytes, count: int | None, version: int | None
     ) -> Plan[tuple[bytes, set[Any]]]:
+        """Return the next cursor (b"0" at the end) and some of the members.
+
+        One round trip.
+        """
         size = b"%d" % (count or _PAGE)
         reply = yield SSCAN(self._key(key, version), cursor, b"COUNT", size)
         return reply[0], self._members(reply[1])

@@ -70,7 +70,12 @@ class SortedSets(Room):
         args += [name for name, chosen in options.items() if chosen]
         for member, score in mapping.items():
             args += [_score(score), self._member(member)]
-        reply = yield Command(ZADD, tuple(args))
+        try:
+            reply = yield Command(ZADD, tuple(args))
+        except Unavailable as error:
+            if incr:  # a counter, as `zincrby`
+                raise
+            return self.alias.degraded("zadd", error, 0)
         if incr:
             return None if reply is None else float(reply)
         return reply

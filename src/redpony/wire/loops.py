@@ -29,6 +29,7 @@ from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import Any
 
+from redpony import events
 from redpony.commands import Access, Command, Kind, Lane, Repeat
 from redpony.errors import Loading, PoolExhausted, RedponyError, Unavailable
 from redpony.wire import naming, outcomes, tls
@@ -252,6 +253,7 @@ class LoopConnections:
                 raise
             raise failure from error
         connection.greeted(self._registry.failed)
+        events.emit(events.Connection("", config.label, "opened"))
         return connection
 
     async def _connect(
@@ -323,6 +325,8 @@ class LoopConnections:
             self._registry.facts.features = connection.features
 
     def _gone(self, connection: Multiplexer) -> None:
+        if connection in self._all and connection.is_greeted:
+            events.emit(events.Connection("", self._config.label, "closed"))
         self._all.discard(connection)
         self._lent.discard(connection)
         self._outdated.discard(connection)

@@ -73,6 +73,7 @@ class Multiplexer(asyncio.BufferedProtocol):
         self.features = Features()
         self.sock: socket.socket | None = None
         self.usable = True
+        self.is_greeted = False
         self.full = False
         """Whether a newcomer has to wait for room."""
         self.on_push: Callable[[Any], None] | None = None
@@ -183,6 +184,7 @@ class Multiplexer(asyncio.BufferedProtocol):
     def greeted(self, failed: Callable[[BaseException], None]) -> None:
         """The handshake is over: from now on failures are told to the breaker."""
         self._heard = self._received
+        self.is_greeted = True
         self.failed = failed
 
     def close(self, error: BaseException | None = None) -> None:

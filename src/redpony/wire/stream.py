@@ -249,7 +249,7 @@ def _connect(
     return sock
 
 
-class _Silent(Unreachable, DeadlineExceeded):
+class UnreachableInTime(Unreachable, DeadlineExceeded):
     """Nobody answered at the address: unreachable, and late."""
 
 
@@ -258,7 +258,7 @@ def cannot_connect(config: LinkConfig, error: BaseException) -> Unavailable:
     if isinstance(error, Unavailable):
         return error
     if isinstance(error, TimeoutError):
-        return _Silent(
+        return UnreachableInTime(
             f"{config.address} could not be reached within "
             f"{config.connect_timeout:g} s (CONNECT_TIMEOUT)",
             outcome="not_sent",
