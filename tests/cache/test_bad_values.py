@@ -8,14 +8,16 @@ import pytest
 from django.core.cache.backends.base import CacheKeyWarning
 
 from redpony import events
+from redpony.conf import Misconfigured
 from redpony.errors import (
     NotSerializable,
     OutOfMemory,
-    RedponyError,
+    ReadOnly,
     ServerError,
     TooLarge,
     Unavailable,
 )
+from tests.hostile import HELLO, FakeServer, resets
 
 
 class Unpicklable:
@@ -196,7 +198,37 @@ def test_a_wrong_password_names_the_option_and_hides_the_password(
         error = error.__cause__ or error.__context__
 
 
-def test_a_database_that_is_not_there_names_location(cache_on, both, server):
+def test_a_database_that_is_not_there_is_a_setting_of_the_alias(cache_on, both, server):
     cache = both(cache_on(None, LOCATION=server.url(db=99)))
-    with pytest.raises((RedponyError, ValueError), match="99"):
+    with pytest.raises(Misconfigured, match=r'CACHES\["default"\].*database 99'):
         cache.get("key")
+
+
+def test_a_server_that_is_too_old_is_named_with_what_is_needed(cache_on, both):
+    old = HELLO.replace(b"7.0.15", b"6.0.16")
+    with FakeServer(lambda peer: (peer.greet(old), peer.silence())) as fake:
+        cache = both(cache_on(None, LOCATION=fake.url))
+        with pytest.raises(Misconfigured, match=r"6\.0\.16.*too old.*6\.2"):
+            cache.get("key")
+
+
+def test_a_replica_takes_no_writes_and_says_what_location_must_name(
+    cache_on, both, cold_server
+):
+    primary = cold_server()
+    replica = cold_server()
+    replica.ask("REPLICAOF", primary.host, str(primary.port))
+    cache = both(cache_on(replica))
+    with pytest.raises(ReadOnly, match="LOCATION must name the primary"):
+        cache.set("key", 1)
+    assert cache.get("key", "miss") == "miss"
+
+
+def test_nobody_at_the_address_is_told_apart_from_a_slow_server(cache_on, both):
+    with FakeServer(resets) as fake:
+        url = fake.url
+    cache = both(cache_on(None, LOCATION=url))
+    with pytest.raises(Unavailable, match="cannot be reached") as caught:
+        cache.set("key", 1)
+    assert caught.value.outcome == "not_sent"
+    assert any('CACHES["default"]' in note for note in caught.value.__notes__)
