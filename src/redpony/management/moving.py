@@ -25,7 +25,7 @@ _ALL: Final = (
     (
         "An operation takes {deadline:g} s at most, waiting and repeating included "
         "(DEADLINE); opening a connection {connect:g} s (CONNECT_TIMEOUT). A server that is gone is left "
-        "alone for a second after three failures (BREAKER)."
+        "alone for a moment after three failures (BREAKER)."
     ),
     "Every a... method is asynchronous by itself, without a thread.",
 )
