@@ -16,10 +16,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import os
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import django
+import hypothesis
 import pytest
 from django.conf import settings
 
@@ -30,6 +32,13 @@ from tests.servers import Server
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the long tests too")
     parser.addoption("--scoreboard", help="write how each fault was met to this file")
+
+
+# The same examples in every run of CI, so that a failure is a change's; elsewhere
+# new ones each time.
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
 def pytest_configure() -> None:

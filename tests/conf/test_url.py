@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from redpony.errors import InvalidSetting
@@ -238,6 +238,7 @@ def test_nothing_near_is_not_guessed():
     assert nearest("xyz", ("DEADLINE", "DB")) == ""
 
 
+@example(before="@/", after="", host="h", scheme="unix")
 @given(
     before=st.text("ab1:/?#@&=[]%;,. ", max_size=8),
     after=st.text("ab1:/?#@&=[]%;,. ", max_size=8),

@@ -96,6 +96,12 @@ def parse(url: str) -> ServerUrl | EmbeddedUrl:
                 "a socket's path is absolute and follows three slashes; write "
                 "unix:///run/redis/redis.sock?db=1",
             )
+        if at and "@" in path:
+            raise _error(
+                url,
+                "there is an @ in the path, behind a user name. In a password, write "
+                "@ as %40 and / as %2F; so do in a path",
+            )
         address, db = Unix("/" + unquote(path)), _database(url, None, named)
     else:
         address, db = _tcp(url, place), _database(url, path, named)
