@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from redpony import events
-from redpony.commands import GET, LPUSH, PING, SET, Command
+from redpony.commands import DEL, GET, LPUSH, PING, SET, Command
 from redpony.errors import (
     DeadlineExceeded,
     PoolExhausted,
@@ -255,9 +255,12 @@ def test_a_read_is_repeated_as_often_as_configured(
 
 
 @pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize("end", ["closed", "reset"])
+@pytest.mark.parametrize("kind", [WRITE, DEL, SET])
 def test_a_mutation_is_never_repeated_once_it_was_sent(
-    warm: bool, wire: MakeWire
+    kind: Any, end: str, warm: bool, wire: MakeWire
 ) -> None:
+    """Nor one that may be: a second DEL would answer that there was nothing."""
     asked = []
 
     def ends(peer: Peer) -> None:
@@ -266,14 +269,32 @@ def test_a_mutation_is_never_repeated_once_it_was_sent(
             peer.send(OK)
             command = peer.read()
         asked.append(command)
+        if end == "reset":
+            peer.reset()
 
     with FakeServer(ends) as server:
         link = wire(server, retries=5)
         if warm:
             link.ask(READ(b"warm"))
-        met = link.meet(WRITE(b"x"))
+        met = link.meet(kind(b"x"))
+        assert type(met) is Unavailable
         assert met.outcome == "unknown"
         assert len(asked) == 1
+
+
+def test_reads_go_on_while_writes_are_paused(wire: MakeWire, server: Server) -> None:
+    server.ask("SET", "k", "v")
+    link = wire(server)
+    server.ask("CLIENT", "PAUSE", 60_000, "WRITE")
+    try:
+        assert [link.ask(GET(b"k")) for _ in range(20)] == [b"v"] * 20
+        met = link.meet(INCR(b"n").within(0.1))
+    finally:
+        server.ask("CLIENT", "UNPAUSE")
+    assert isinstance(met, DeadlineExceeded)
+    assert met.outcome == "unknown"
+    assert until(lambda: link.meet(GET(b"k")) == b"v")
+    assert int(server.ask("GET", "n") or 0) in (0, 1)
 
 
 def test_an_error_reply_says_that_nothing_was_applied(

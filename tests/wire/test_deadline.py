@@ -199,7 +199,7 @@ class Resolver:
         self.release = threading.Event()
 
     def __call__(self, host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
-        if host != "redis.test":
+        if host not in ("redis.test", b"redis.test"):
             return self.real(host, port, *args, **kwargs)
         self.asked += 1
         if self.hangs:
@@ -271,7 +271,7 @@ def test_a_name_is_tried_at_each_of_its_addresses(
     def two(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
         entry = resolver.real("127.0.0.1", port, type=socket.SOCK_STREAM)
         dead = [(*entry[0][:4], ("127.0.0.1", 1))]
-        return dead + entry if host == "redis.test" else entry
+        return dead + entry if host in ("redis.test", b"redis.test") else entry
 
     monkeypatch.setattr(socket, "getaddrinfo", two)
     link = wire(address=Tcp("redis.test", server.port))

@@ -144,7 +144,7 @@ def test_a_child_whose_parent_was_in_the_middle_of_something(server: Server) -> 
         warnings.simplefilter("ignore", DeprecationWarning)
         link = make(pool_size=2)
         threads = [
-            threading.Thread(target=link.run, args=(waiting(BLPOP(b"q", b"1"), 5),))
+            threading.Thread(target=link.run, args=(waiting(BLPOP(b"q", b"0.3"), 5),))
             for _ in range(4)
         ]
         for thread in threads:
@@ -157,6 +157,28 @@ def test_a_child_whose_parent_was_in_the_middle_of_something(server: Server) -> 
             thread.join()
         echo(link, 10)
         link.close()
+        """,
+        server,
+    )
+
+
+def test_connecting_imports_nothing_that_a_fork_could_leave_locked(
+    server: Server,
+) -> None:
+    """A module's import lock is not mended in a child; its next import would hang."""
+    run(
+        """
+        def imported(link):
+            before = set(sys.modules)
+            echo(link, 1)
+            asyncio.run(aecho(link, 1))
+            link.close()
+            return set(sys.modules) - before
+
+        assert imported(make()) == set(), imported(make())
+        named = LinkConfig(Tcp("localhost", PORT), deadline=30.0, connect_timeout=30.0)
+        assert imported(Link(named)) == set()
+        assert "encodings.idna" not in sys.modules
         """,
         server,
     )

@@ -82,7 +82,10 @@ def _set(future: asyncio.Future[Found | OSError], answer: Found | OSError) -> No
 
 
 def _ask(host: str, port: int) -> Found:
-    return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    # As bytes: for a text Python imports the IDNA codec, whose import lock a fork
+    # at this moment would leave locked in the child for ever.
+    name = host.encode() if host.isascii() else host
+    return list(socket.getaddrinfo(name, port, type=socket.SOCK_STREAM))
 
 
 def _is_literal(host: str) -> bool:
