@@ -129,12 +129,13 @@ class AsyncDriver:
         nothing is repeated: what fails here goes to a plan.
         """
         state = self._by_loop.get(_running_loop())
-        if state is None or self._breaker.blocked or self._breaker.failures:
+        # A node that is left alone has failed before: one look says both.
+        if state is None or self._breaker.failures:
             return None
         connection = state.shared
         if connection is None or connection.full:
             return None
-        return connection.queue(pack((*kind.parts, key)), kind, self._deadline)
+        return connection.queue(pack((kind.name, key)), kind, self._deadline)
 
     async def _ask_again(self, command: Command, error: Unavailable) -> Any:
         """Repeat a read whose connection was lost, or raise why not."""

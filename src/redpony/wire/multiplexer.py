@@ -144,24 +144,22 @@ class Multiplexer(asyncio.BufferedProtocol):
         future: asyncio.Future[Any] = loop.create_future()
         size = len(payload)
         pending = self._pending
-        if self._unsent:
+        unsent = self._unsent
+        if unsent:
             # The first of this turn has looked at the clock.
             expires = self._turn + lasts
-            self._unsent.append(payload)
+            unsent.append(payload)
         else:
             self._turn = loop.time()
             expires = self._turn + lasts
             if pending or self._transport is None:
-                self._unsent.append(payload)
+                unsent.append(payload)
                 loop.call_soon(self._flush)
             else:
                 self._transport.write(payload)
         pending.append((future, kind, commands, expires, lasts, size))
-        self._bytes_in_flight += size
-        if (
-            len(pending) >= self._max_in_flight
-            or self._bytes_in_flight >= self._max_bytes
-        ):
+        self._bytes_in_flight = in_flight = self._bytes_in_flight + size
+        if in_flight >= self._max_bytes or len(pending) >= self._max_in_flight:
             self.full = True
         if self._timer is None or expires < self._timer_at:
             self._watch(expires)
@@ -214,6 +212,7 @@ class Multiplexer(asyncio.BufferedProtocol):
         self._received += nbytes
         pending = self._pending
         gets = self._gets
+        answered = 0
         try:
             if self._buffer[0] == ATTRIBUTE and not self._has_data():
                 raise out_of_step(self.label)
@@ -239,7 +238,7 @@ class Multiplexer(asyncio.BufferedProtocol):
                         continue
                     reply, self._items = items, []
                 pending.popleft()
-                self._bytes_in_flight -= size
+                answered += size
                 if not future.done():
                     future.set_result(reply)
         except RedponyError as error:
@@ -257,6 +256,7 @@ class Multiplexer(asyncio.BufferedProtocol):
             # Raised by a signal's handler: nobody knows which reply we are at.
             self.close(error)
             raise
+        self._bytes_in_flight -= answered
         if self.full:
             self._admit()
 
