@@ -29,6 +29,7 @@ class Counts:
 
     answered: int = 0
     stopped: int = 0
+    swallowed: int = 0
     wrong: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
@@ -138,6 +139,17 @@ class Interrupt(Exception):
     """What a signal's handler raises: a worker's soft time limit, for one."""
 
 
+class LateInterrupt(Interrupt, TimeoutError):
+    """One that looks like a deadline."""
+
+
+class LostInterrupt(Interrupt, ConnectionResetError):
+    """One that looks like the server's doing."""
+
+
+INTERRUPTS = (Interrupt, LateInterrupt, LostInterrupt)
+
+
 class Interrupts:
     """Interrupts blocking operations after a random number of microseconds."""
 
@@ -153,9 +165,10 @@ class Interrupts:
             while self.counts.stopped < operations:
                 try:
                     self._arm()
-                    # An interrupt that strikes in a destructor is lost.
                     for _ in range(200):
                         self._ask()
+                    # It struck in a destructor, where Python lets nothing out.
+                    self.counts.swallowed += 1
                 except Interrupt:
                     self.counts.stopped += 1
                 finally:
@@ -180,7 +193,7 @@ class Interrupts:
     @contextlib.contextmanager
     def _handling(self) -> Iterator[None]:
         def interrupt(*_: Any) -> None:
-            raise Interrupt
+            raise self.random.choice(INTERRUPTS)
 
         def hook(unraisable: Any) -> None:
             # A socket that an interrupt took from under its maker is closed with

@@ -14,7 +14,7 @@ from asgiref.sync import async_to_sync
 
 from redpony.commands import BLPOP, ECHO, PING, WAIT, Lane
 from redpony.errors import DeadlineExceeded, PoolExhausted, Unavailable
-from redpony.wire.config import LinkConfig, Tcp
+from redpony.wire.config import LinkConfig, Tcp, Unix
 from redpony.wire.link import Link
 from tests.hostile import OK, FakeServer, Peer
 from tests.servers import Server
@@ -157,7 +157,7 @@ def test_an_idle_loop_gives_its_place_to_another(server: Server) -> None:
     async def first() -> None:
         await echo(link, b"first")
         first_is_done.set()
-        await asyncio.to_thread(second_is_done.wait, 10)
+        assert await asyncio.to_thread(second_is_done.wait, 8)
         await echo(link, b"first again")
 
     thread = threading.Thread(target=asyncio.run, args=(first(),))
@@ -240,7 +240,29 @@ def test_a_stall_before_anything_was_sent_discards_no_answer(server: Server) -> 
     assert link.breaker.failures == 0
 
 
-def test_answers_of_many_buffers_survive_a_stall(server: Server) -> None:
+@pytest.mark.parametrize("stall", [0.27, 0.4])
+def test_all_answers_that_have_arrived_survive_a_stall(
+    stall: float, server: Server
+) -> None:
+    """More than one buffer of them; a unix socket holds them while nobody reads."""
+    config = LinkConfig(
+        Unix(server.socket_path), deadline=0.25, connect_timeout=10, breaker_failures=1
+    )
+    link = Link(config)
+    text = b"x" * 1000
+
+    async def work() -> list[Any]:
+        await ask(link, PING())
+        tasks = [asyncio.ensure_future(ask(link, ECHO(text))) for _ in range(150)]
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_soon(time.sleep, stall)
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert asyncio.run(work()) == [text] * 150
+    assert link.breaker.failures == 0
+
+
+def test_answers_that_are_still_coming_survive_a_long_stall(server: Server) -> None:
     link = link_to(server, deadline=0.25, breaker_failures=1)
     large = b"x" * 50_000
 

@@ -121,6 +121,7 @@ def test_interrupted_operations_shift_no_answer_and_lose_no_place(
     counts = Interrupts(link, seed=2).run(20_000)
     assert counts.wrong == []
     assert counts.complaints == []
+    assert counts.swallowed < counts.stopped / 100
     assert pool.in_use == 0
     # Every place is there, and none beyond.
     taken = [pool.take(0)[0] for _ in range(pool.size)]

@@ -37,7 +37,7 @@ from redpony.plan import (
     finish,
 )
 from redpony.wire import outcomes
-from redpony.wire.blocking import FOREVER, fold_transaction, unfold_transaction
+from redpony.wire.blocking import FOREVER
 from redpony.wire.breaker import Breaker
 from redpony.wire.config import LinkConfig
 from redpony.wire.credentials import Renewal
@@ -45,6 +45,7 @@ from redpony.wire.handshake import Facts
 from redpony.wire.loops import Loops
 from redpony.wire.multiplexer import Multiplexer
 from redpony.wire.replies import pack, pack_all
+from redpony.wire.transaction import fold, unfold
 
 R = TypeVar("R")
 _SAFE = Repeat.SAFE
@@ -183,9 +184,9 @@ class AsyncDriver:
         lane = commands[0].lane
         safe = outcomes.all_safe(commands)
         if batch.atomic:
-            payload, flight = fold_transaction(commands)
+            payload, flight = fold(commands)
             items = await self._flight(payload, flight, lasts, safe, lane)
-            return Replies(unfold_transaction(commands, items))
+            return Replies(unfold(commands, items))
         payload = pack_all(list(commands))
         items = await self._flight(payload, commands, lasts, safe, lane)
         if len(commands) == 1:

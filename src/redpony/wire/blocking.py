@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from redpony.commands import EXEC, MULTI, Command, Kind, Lane, Repeat
+from redpony.commands import Command, Lane, Repeat
 from redpony.errors import (
     Loading,
     NoScript,
@@ -45,6 +45,7 @@ from redpony.wire.credentials import Renewal
 from redpony.wire.handshake import Facts
 from redpony.wire.pool import Connection, Pool, reauthenticate
 from redpony.wire.replies import misfit, out_of_step, pack, pack_all
+from redpony.wire.transaction import fold, unfold
 
 R = TypeVar("R")
 monotonic = time.monotonic
@@ -212,10 +213,10 @@ class BlockingDriver:
         return Replies(items)
 
     def _ask_atomic(self, commands: Sequence[Command], expires: float) -> Replies:
-        payload, flight = fold_transaction(commands)
+        payload, flight = fold(commands)
         safe = outcomes.all_safe(commands)
         items = self._flight(payload, flight, len(flight), expires, safe, True)
-        return Replies(unfold_transaction(commands, items))
+        return Replies(unfold(commands, items))
 
     def _flight(
         self,
@@ -339,6 +340,8 @@ class BlockingDriver:
         node: what the repetition meets does.
         """
         self.pool.drop(connection, error)
+        if outcomes.is_interrupt(error):
+            raise error
         failure: Unavailable
         if isinstance(error, TimeoutError):
             lasts = command.timeout or self._deadline
@@ -417,34 +420,8 @@ def invoke(callable: Callable[[], Any]) -> Invoked:
     return Returned(value)
 
 
-def fold_transaction(commands: Sequence[Command]) -> tuple[bytes, list[Command]]:
-    """Return the bytes of MULTI ... EXEC, and what the replies are checked against."""
-    inner = b"".join([pack(each.words(source=True)) for each in commands])
-    queued = [
-        Command(Kind(each.name, each.access, each.repeat, None, MULTI.reply), ())
-        for each in commands
-    ]
-    return pack(MULTI.parts) + inner + pack(EXEC.parts), [MULTI(), *queued, EXEC()]
-
-
 def _coroutine(callable: Callable[[], Any]) -> TypeError:
     return TypeError(
         f"{callable!r} is a coroutine function or returns a coroutine; use the asyncio "
         "twin of this method (its name starts with `a`)"
     )
-
-
-def unfold_transaction(commands: Sequence[Command], items: list[Any]) -> list[Any]:
-    """Return one item for each command of MULTI ... EXEC."""
-    executed = items[-1]
-    if isinstance(executed, list):
-        for command, item in zip(commands, executed, strict=True):
-            wrong = misfit(command.kind, item)
-            if wrong is not None:
-                return [wrong] * len(commands)
-        return executed
-    refused = [item for item in items[1:-1] if isinstance(item, RedponyError)]
-    reason = refused[0] if refused else executed
-    if not isinstance(reason, RedponyError):
-        reason = ProtocolError("EXEC was not answered with a list", outcome="unknown")
-    return [reason] * len(commands)

@@ -21,10 +21,8 @@ import asyncio
 import contextlib
 import os
 import socket
-import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import Any
@@ -37,62 +35,12 @@ from redpony.wire.config import LinkConfig, Tcp, Unix
 from redpony.wire.credentials import Renewal
 from redpony.wire.handshake import Facts, credentials, handshake
 from redpony.wire.multiplexer import Multiplexer
+from redpony.wire.places import Places
 from redpony.wire.replies import pack
 from redpony.wire.stream import abandon_socket, cannot_connect, tune
 
 SLICE = 0.05
 _RAW = Kind("HANDSHAKE", Access.WRITE, Repeat.NEVER, None)
-
-
-class Places:
-    """How many connections may exist, counted by the connections themselves."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self._alive: set[weakref.ref[Multiplexer]] = set()
-        self._lock = threading.Lock()
-        self._waiting: deque[tuple[asyncio.AbstractEventLoop, Any]] = deque()
-
-    @property
-    def taken(self) -> int:
-        return len(self._alive)
-
-    def take(self, connection: Multiplexer) -> bool:
-        """Count a connection that is about to open, if there is room."""
-        with self._lock:
-            if len(self._alive) >= self.size:
-                return False
-            self._alive.add(weakref.ref(connection, self._alive.discard))
-            return True
-
-    def give_back(self, connection: Multiplexer) -> None:
-        for place in list(self._alive):
-            if place() is connection:
-                self._alive.discard(place)
-        while self._waiting:
-            try:
-                loop, future = self._waiting.popleft()
-                loop.call_soon_threadsafe(_wake, future)
-            except (IndexError, RuntimeError):
-                continue
-            break
-
-    async def wait(self, timeout: float) -> None:
-        """Wait until a place may have become free, `timeout` seconds at most."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        entry = (loop, future)
-        self._waiting.append(entry)
-        timer = loop.call_later(timeout, _wake, future)
-        try:
-            await future
-        finally:
-            timer.cancel()
-            with contextlib.suppress(ValueError):
-                self._waiting.remove(entry)
-
-    def forget(self) -> None:
-        self.__init__(self.size)  # type: ignore[misc]
 
 
 class LoopConnections:
@@ -421,11 +369,6 @@ def _check_renewal(connection: Multiplexer, done: asyncio.Future[Any]) -> None:
     error = done.exception() or done.result()
     if isinstance(error, RedponyError):
         connection.close(Unavailable(f"AUTH was refused: {error}", outcome="unknown"))
-
-
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 _registries: weakref.WeakSet[Loops] = weakref.WeakSet()

@@ -84,6 +84,8 @@ class Connection:
             self.features = done.value
         except (OSError, EOFError) as error:
             self.close()
+            if outcomes.is_interrupt(error):
+                raise
             raise cannot_connect(config, error) from error
         except Unavailable as error:
             self.close()
