@@ -1,7 +1,9 @@
 """What every test may ask for: servers, caches on them, and both colours.
 
-* `valkey`, `redis_debian`: one server of each kind for the whole run.
-* `server`: a test that asks for it runs on each of the two, with empty data.
+* `places`: the servers of the whole run by name, one or several that belong
+  together; `valkey`, `redis_debian`: one server of each kind.
+* `server`: a test that asks for it runs on each of the two, with empty data;
+  below `tests/cache` also on replicas, Sentinel, a cluster, and with TLS and an ACL.
 * `cold_server`: makes servers that the test may configure, pause and kill.
 * `make_cache`, `cache_on`: caches on `server`, or on one that the test names,
   through Django's settings.
@@ -26,6 +28,7 @@ import pytest
 from django.conf import settings
 
 from tests.colours import Both, Colour
+from tests.places import SINGLE, Guarded, Handle, Places
 from tests.servers import Server
 
 
@@ -93,22 +96,30 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture(scope="session")
-def valkey() -> Iterator[Server]:
-    with Server("valkey") as server:
-        yield server
+def places() -> Iterator[Places]:
+    """Return the servers of the whole run by name: `places["valkey-cluster"]`."""
+    with Places() as places:
+        yield places
 
 
 @pytest.fixture(scope="session")
-def redis_debian() -> Iterator[Server]:
-    with Server("redis") as server:
-        yield server
+def valkey(places: Places) -> Server:
+    return places["valkey"]
 
 
-@pytest.fixture(params=["valkey", "redis_debian"])
-def server(request: pytest.FixtureRequest) -> Server:
-    """Return a running server without data, one of each kind in turn."""
-    server: Server = request.getfixturevalue(request.param)
-    server.flush()
+@pytest.fixture(scope="session")
+def redis_debian(places: Places) -> Server:
+    return places["redis_debian"]
+
+
+@pytest.fixture(params=SINGLE)
+def server(request: pytest.FixtureRequest, places: Places) -> Handle:
+    """Return running servers without data: one of each kind in turn.
+
+    Below `tests/cache` each form in turn as well; see the `conftest.py` there.
+    """
+    server: Handle = places[request.param]
+    server.heal()
     return server
 
 
@@ -165,12 +176,13 @@ def cache_on(cache_settings: Callable[[dict[str, Any]], None]) -> MakeCache:
     places that no server of ours is at.
     """
     configured: dict[str, Any] = {}
+    guarded: list[str] = []
     names = itertools.chain(
         ["default", "second", "third", "fourth"],
         (f"alias{number}" for number in itertools.count(5)),
     )
 
-    def make(server: Server | None, *, alias: str | None = None, **given: Any) -> Any:
+    def make(server: Handle | None, *, alias: str | None = None, **given: Any) -> Any:
         from django.core.cache import caches
 
         alias = alias or next(names)
@@ -178,15 +190,20 @@ def cache_on(cache_settings: Callable[[dict[str, Any]], None]) -> MakeCache:
         own.setdefault("BACKEND", "redpony.cache.RedisCache")
         if server is not None:
             own.setdefault("LOCATION", server.url())
+            if server.certificates:
+                given.setdefault("TLS", {"CA_FILE": str(server.certificates.ca)})
         configured[alias] = {**own, "OPTIONS": {**own.get("OPTIONS", {}), **given}}
         cache_settings({"default": settings.CACHES["default"], **configured})
+        if isinstance(server, Guarded):
+            guarded.append(alias)
+            server.admit(*guarded)
         return caches[alias]
 
     return make
 
 
 @pytest.fixture
-def make_cache(cache_on: MakeCache, server: Server) -> MakeCache:
+def make_cache(cache_on: MakeCache, server: Handle) -> MakeCache:
     """Return `cache_on` for the `server` of the test: `make_cache(DEADLINE=1)`."""
     return functools.partial(cache_on, server)
 

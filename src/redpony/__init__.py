@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from redpony.clients import aget_redis, get_redis
     from redpony.conf import Misconfigured
-    from redpony.connections import aget_redis, get_redis
     from redpony.errors import (
         DeadlineExceeded,
         RedponyError,
@@ -40,8 +40,8 @@ _HOMES = {
     "ServerError": "redpony.errors",
     "Tampered": "redpony.errors",
     "Unavailable": "redpony.errors",
-    "aget_redis": "redpony.connections",
-    "get_redis": "redpony.connections",
+    "aget_redis": "redpony.clients",
+    "get_redis": "redpony.clients",
 }
 
 

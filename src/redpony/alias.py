@@ -29,14 +29,15 @@ class Alias:
     def __init__(self, config: AliasConfig) -> None:
         self.config = config
         self.name = config.alias
-        self.link = link_for(config.link)
+        self.link = link_for(config.link, config.topology)
         self.codec = Codec(config.codec)
+        self.routes = config.topology is not None
         self.degrades = config.on_error == "degrade"
         self.ask = self.link.blocking.ask
         self.read = self.link.awaiting.read
         self.drive: Drive = self.link.blocking.drive
         self.adrive: Drive = self.link.awaiting.drive
-        node = self.link.config.label
+        node = self.link.label
         log_alias(self.name, Voice(config.logger, config.log_degraded, node))
 
     def degraded(self, name: str, error: Unavailable, answer: R) -> R:
@@ -88,7 +89,7 @@ class Watch:
                 tuple(self._commands),
                 self._trips,
                 time.perf_counter() - self._started,
-                self._alias.link.config.label,
+                self._alias.link.label,
                 error,
             )
         )

@@ -54,6 +54,13 @@ class Lane(enum.Enum):
     PUSH = "push"
 
 
+class Spread(enum.Enum):
+    """Where in a cluster a command without keys goes: to any node, or all primaries."""
+
+    ANY = "any"
+    EVERY = "every"
+
+
 class Script:
     """A Lua script; sent by its digest, and whole when the server forgot it."""
 
@@ -77,11 +84,13 @@ class Kind:
         "keys",
         "lane",
         "name",
+        "paged",
         "parts",
         "repeat",
         "reply",
         "safe",
         "shared",
+        "spread",
     )
 
     def __init__(
@@ -94,6 +103,7 @@ class Kind:
         *,
         lane: Lane = Lane.SHARED,
         fold: Callable[[list[Reply]], Reply] | None = None,
+        spread: Spread = Spread.ANY,
     ) -> None:
         self.name = name
         self.parts = tuple(word.encode() for word in name.split())
@@ -103,9 +113,12 @@ class Kind:
         self.reply = reply
         self.lane = lane
         self.fold = fold
+        self.spread = spread
         # What the drivers' shortest paths go by.
         self.shared = lane is Lane.SHARED
         self.safe = repeat is Repeat.SAFE
+        # A cursor belongs to the server that gave it: pages come from the primary.
+        self.paged = name.endswith("SCAN")
 
     def __call__(self, *args: Argument, timeout: float | None = None) -> Command:
         return Command(self, args, timeout)
@@ -268,6 +281,13 @@ _R, _W = Access.READ, Access.WRITE
 _SAFE, _DIFFERS, _NEVER = Repeat.SAFE, Repeat.REPLY_DIFFERS, Repeat.NEVER
 _ONE, _TWO, _ALL = slice(0, 1), slice(0, 2), slice(0, None)
 
+_EVERY = Spread.EVERY
+
+
+def _first(replies: list[Reply]) -> Reply:
+    return replies[0]
+
+
 _INT = (int,)
 _OK = (str, bytes)
 _BULK = (bytes, NoneType)
@@ -297,8 +317,11 @@ PEXPIREAT = Kind("PEXPIREAT", _W, _DIFFERS, _ONE, _INT)
 PERSIST = Kind("PERSIST", _W, _DIFFERS, _ONE, _INT)
 
 # The key space
-SCAN = Kind("SCAN", _R, _SAFE, None, _LIST)
-FLUSHDB = Kind("FLUSHDB", _W, _DIFFERS, None, _OK)
+# In a cluster the router scans all primaries, with a cursor that names them.
+SCAN = Kind("SCAN", _R, _SAFE, None, _LIST, spread=_EVERY)
+FLUSHDB = Kind("FLUSHDB", _W, _DIFFERS, None, _OK, spread=_EVERY, fold=_first)
+DUMP = Kind("DUMP", _R, _SAFE, _ONE, _BULK)
+RESTORE = Kind("RESTORE", _W, _NEVER, _ONE, _OK)
 
 # Hashes
 HGET = Kind("HGET", _R, _SAFE, _ONE, _BULK)
@@ -373,8 +396,21 @@ PING = Kind("PING", _R, _SAFE, None, _OK)
 ECHO = Kind("ECHO", _R, _SAFE, None, (bytes,))
 INFO = Kind("INFO", _R, _SAFE, None, (bytes, str))
 CONFIG_GET = Kind("CONFIG GET", _R, _SAFE, None, (dict, list))
-DBSIZE = Kind("DBSIZE", _R, _SAFE, None, _INT)
+DBSIZE = Kind("DBSIZE", _R, _SAFE, None, _INT, spread=_EVERY, fold=sum)
 CLIENT_LIST = Kind("CLIENT LIST", _R, _SAFE, None, (bytes, str))
 WAIT = Kind("WAIT", _W, _DIFFERS, None, _INT, lane=Lane.BLOCKING)
 MULTI = Kind("MULTI", _W, _NEVER, None, _OK)
 EXEC = Kind("EXEC", _W, _NEVER, None, (list, NoneType))
+
+# What a topology is asked about itself
+HELLO = Kind("HELLO", _R, _SAFE, None, (dict, list))
+ROLE = Kind("ROLE", _R, _SAFE, None, _LIST)
+ASKING = Kind("ASKING", _R, _SAFE, None, _OK)
+CLUSTER_SLOTS = Kind("CLUSTER SLOTS", _R, _SAFE, None, _LIST)
+CLUSTER_INFO = Kind("CLUSTER INFO", _R, _SAFE, None, (bytes, str))
+SENTINEL_MASTER = Kind("SENTINEL MASTER", _R, _SAFE, None, (dict, list))
+SENTINEL_ADDRESS = Kind(
+    "SENTINEL GET-MASTER-ADDR-BY-NAME", _R, _SAFE, None, (list, NoneType)
+)
+SENTINEL_REPLICAS = Kind("SENTINEL REPLICAS", _R, _SAFE, None, _LIST)
+SENTINEL_SENTINELS = Kind("SENTINEL SENTINELS", _R, _SAFE, None, _LIST)

@@ -14,7 +14,7 @@ what happened, where (never with a secret in it) and what to do.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from redis import exceptions as redis_errors
 
@@ -37,6 +37,9 @@ class InvalidSetting(RedponyError, ValueError):
 
 class Unavailable(RedponyError, redis_errors.ConnectionError):
     """The server could not be asked, or did not answer."""
+
+    partial: list[Any] | None = None
+    """Where a cluster answered some keys of a command and not others: what there is."""
 
     def __init__(self, message: str, *, outcome: Outcome = "not_sent") -> None:
         super().__init__(message)
@@ -117,6 +120,9 @@ class OutOfMemory(ServerError, redis_errors.OutOfMemoryError):
 class ReadOnly(ServerError, redis_errors.ReadOnlyError):
     """The server is a replica and takes no writes."""
 
+    deposed = False
+    """Whether it was the primary when we connected: its successor may be found."""
+
 
 class NoScript(ServerError, redis_errors.NoScriptError):
     """The server does not know the script; drivers send its source instead."""
@@ -130,30 +136,92 @@ class Loading(Unavailable, redis_errors.BusyLoadingError):
     """The server is reading its data set and takes no commands yet."""
 
 
+class MasterDown(Unavailable, redis_errors.MasterDownError):
+    """A replica has lost its primary, and may not answer without."""
+
+
+class ClusterDown(Unavailable, redis_errors.ClusterDownError):
+    """The cluster has no primary for this slot, or not enough of them."""
+
+
+class TryAgain(Unavailable, redis_errors.TryAgainError):
+    """Keys of one slot are being moved, and not all have arrived."""
+
+
+class NotPrimary(Unavailable):
+    """The server that was the primary is none any more: a replica answers there."""
+
+
+class Redirected(ServerError):
+    """A cluster's node says that another one has the key; the router goes there.
+
+    Seen by a user only where a cluster's node was named as a single server.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        _, slot, place = message.split(" ")[:3]
+        host, _, port = place.rpartition(":")
+        self.slot = int(slot)
+        self.host = host
+        self.port = int(port)
+
+
+class Moved(Redirected):
+    """Another node has the slot from now on."""
+
+
+class Asked(Redirected):
+    """Another node may have the key: its slot is on the move."""
+
+
+class CrossSlot(ServerError, redis_errors.ClusterCrossSlotError):
+    """Keys that one command needs together lie in different slots of a cluster.
+
+    Nothing was done. Give them one hash tag: `{user:1}:cart` and `{user:1}:seen`.
+    """
+
+
 _BY_CODE: dict[str, type[ServerError]] = {
     "WRONGTYPE": WrongType,
     "NOPERM": NoPermission,
     "OOM": OutOfMemory,
     "READONLY": ReadOnly,
     "NOSCRIPT": NoScript,
+    "MOVED": Moved,
+    "ASK": Asked,
+    "CROSSSLOT": CrossSlot,
+}
+
+_UNAVAILABLE: dict[str, type[Unavailable]] = {
+    "LOADING": Loading,
+    "MASTERDOWN": MasterDown,
+    "CLUSTERDOWN": ClusterDown,
+    "TRYAGAIN": TryAgain,
 }
 
 _REMEDIES = {
     "OOM": "raise the server's maxmemory, or choose a maxmemory-policy that evicts",
     "READONLY": "this server is a replica: LOCATION must name the primary first",
+    "NOPERM": "manage.py redpony acl prints the rights that our user needs",
     "MISCONF": "the server cannot write to its disk: see its log",
 }
+
+# What a script may not do is told without a code: by Redis 7, and by Valkey.
+_DENIED_IN_SCRIPTS = ("user executing the script can't", "ACL failure in script")
 
 
 def from_reply(message: str) -> RedponyError:
     """Return the error for the text of an error reply."""
     code = message.partition(" ")[0]
-    if code == "LOADING":
-        return Loading(message, outcome="refused")
+    if code in _UNAVAILABLE:
+        return _UNAVAILABLE[code](message, outcome="refused")
     if code in ("NOAUTH", "WRONGPASS"):
         return AuthenticationFailed(message, outcome="refused")
     if "value is not an integer" in message or "would overflow" in message:
         return NotAnInteger(message)
+    if any(each in message for each in _DENIED_IN_SCRIPTS):
+        code = "NOPERM"
     if code in _REMEDIES:
         message = f"{message} ({_REMEDIES[code]})"
     return _BY_CODE.get(code, ServerError)(message)

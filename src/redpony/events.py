@@ -71,6 +71,13 @@ class BreakerChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Promoted(Event):
+    """Another server is the primary now: `node` leads, of a topology or a shard."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refused(Event):
     """A stored value was not used: it counts as a miss.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from redpony.conf.paths import COMPRESSOR_NAMES, SERIALIZER_NAMES
 from redpony.conf.table import TABLE, own_name, rows
-from redpony.wire.url import PARAMETERS
+from redpony.wire.parameters import SERVER
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "options.md"
 
@@ -48,7 +48,7 @@ def test_no_row_stands_there_twice():
 
 
 def test_every_parameter_of_a_url_has_a_row():
-    assert PARAMETERS.keys() <= rows("redis-py").keys()
+    assert SERVER.keys() <= rows("redis-py").keys()
 
 
 def test_the_page_names_all_serializers_and_compressors():

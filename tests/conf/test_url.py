@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from redpony.errors import InvalidSetting
 from redpony.wire.config import Secret, Tcp, Unix
-from redpony.wire.url import EmbeddedUrl, ServerUrl, masked, nearest, parse
+from redpony.wire.masking import masked
+from redpony.wire.spelling import nearest
+from redpony.wire.url import EmbeddedUrl, ServerUrl, parse
 
 
 def server(url: str) -> ServerUrl:

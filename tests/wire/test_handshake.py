@@ -145,7 +145,12 @@ def test_an_old_server_is_spoken_to_in_resp2(wire: MakeWire) -> None:
         assert connection.features.protocol == 2
         assert server.accepted == 1
     # SELECT went twice: with HELLO in the first flight and with AUTH in the second.
-    assert told[-3:] == [[b"AUTH", PASSWORD.encode()], [b"SELECT", b"2"], [b"READ"]]
+    assert told[-4:] == [
+        [b"AUTH", PASSWORD.encode()],
+        [b"SELECT", b"2"],
+        [b"ROLE"],
+        [b"READ"],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from redpony.errors import NoPermission, RedponyError, ServerError
+from redpony.errors import RedponyError, ServerError, WrongType
 from tests.hostile import HELLO, OK, FakeServer, Peer
 from tests.wire.conftest import MakeWire
 from tests.wire.links import READ, Wire, unread, until
@@ -18,7 +18,7 @@ REPLIES: dict[str, tuple[bytes, Any]] = {
     "simple string": (b"+PONG\r\n", b"PONG"),
     "empty simple string": (b"+\r\n", b""),
     "error": (b"-ERR something is wrong\r\n", ServerError("ERR something is wrong")),
-    "known error": (b"-NOPERM no\r\n", NoPermission("NOPERM no")),
+    "known error": (b"-WRONGTYPE no\r\n", WrongType("WRONGTYPE no")),
     "integer": (b":-12345\r\n", -12345),
     "largest integer": (b":9223372036854775807\r\n", 2**63 - 1),
     "bulk string": (b"$7\r\nab\r\ncd\n\r\n", b"ab\r\ncd\n"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from redpony.connections import redis_client
+from redpony.clients import redis_client
 
 if TYPE_CHECKING:
     import redis

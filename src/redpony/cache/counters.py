@@ -10,10 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from redpony.cache.room import Room
-from redpony.commands import INCRBY, call
+from redpony.commands import INCRBY, RESTORE, Repeat, call
+from redpony.errors import CrossSlot, TryAgain
 from redpony.plan import Plan, both
 from redpony.scripts import script
 
+ATTEMPTS = 20
 _SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 
 
@@ -56,14 +58,20 @@ class Counters(Room):
         """Move a value to the version `delta` further and return that version.
 
         A rename: value and expiry go with it. Raises ValueError when the key is
-        missing. One round trip, atomic.
+        missing. One round trip, atomic. Where a cluster has the two versions on
+        different servers it is three: the value is copied, and the old key removed
+        if nobody wrote to it meanwhile (else it is copied again).
         """
         old = self.version if version is None else version
         new = old + delta
         keys = (self._key(key, old), self._key(key, new))
         if keys[0] == keys[1]:
             keys = keys[:1] * 2
-        if not (yield call(script("rename"), keys)):
+        try:
+            moved = yield call(script("rename"), keys)
+        except CrossSlot:
+            moved = yield from _carry(*keys)
+        if not moved:
             raise ValueError(f"Key '{key}' not found")
         return new
 
@@ -76,6 +84,24 @@ class Counters(Room):
         return (yield from self._incr_version(key, -delta, version))
 
     decr_version, adecr_version = both(_decr_version)
+
+
+def _carry(old: str, new: str) -> Plan[bool]:
+    """Move a key between servers; return whether it was there."""
+    for _ in range(ATTEMPTS):
+        found = yield call(script("dump"), (old,), repeat=Repeat.SAFE)
+        if found is None:
+            return False
+        data, ms = found
+        lasts = b"0" if ms < 0 else b"%d" % max(ms, 1)
+        yield RESTORE(new, lasts, data, b"REPLACE")
+        if (yield call(script("discard"), (old,), (data,))):
+            return True
+    raise TryAgain(
+        f"The entry was written to each of {ATTEMPTS} times that it was to be moved to "
+        "another server; both versions are there",
+        outcome="unknown",
+    )
 
 
 def _delta(delta: Any) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from redpony.cache.room import Room
-from redpony.connections import aredis_client, redis_client
+from redpony.clients import aredis_client, redis_client
 
 if TYPE_CHECKING:
     from redis.asyncio.lock import Lock as AsyncLock

@@ -26,6 +26,7 @@ from redpony.commands import Command, Kind
 from redpony.conf import AliasConfig, Misconfigured, Problem, read_alias
 from redpony.errors import (
     InvalidSetting,
+    NoPermission,
     RedponyError,
     Tampered,
     Unavailable,
@@ -155,6 +156,10 @@ class Room(TwoColoured, BaseCache):
             found.__cause__ = error
             return found
         note = f"In {name}() of {where}."
+        if isinstance(error, NoPermission):
+            # Not every server says whom it refuses.
+            user = self.alias.config.link.username or "default"
+            note = f"In {name}() of {where}, as the server's user {user!r}."
         if note not in getattr(error, "__notes__", ()):
             error.add_note(note)
         return error

@@ -28,13 +28,14 @@ from redpony.commands import (
     SSCAN,
     SUNION,
     SUNIONSTORE,
+    UNLINK,
     Argument,
     Command,
     Kind,
 )
-from redpony.errors import Unavailable
+from redpony.errors import CrossSlot, Unavailable
 from redpony.keys import glob
-from redpony.plan import Plan, both
+from redpony.plan import Batch, Plan, both
 
 _PAGE = 1000
 
@@ -156,19 +157,22 @@ class Sets(Room):
     srandmember, asrandmember = both(_srandmember)
 
     def _sdiff(self, *keys: Any, version: int | None = None) -> Plan[set[Any]]:
-        """Return the first set's members that no other has. One round trip."""
+        """Return the first set's members that no other has. One round trip.
+
+        Sets that a cluster has on several servers are fetched whole, at once.
+        """
         return (yield from self._combined(SDIFF, keys, version))
 
     sdiff, asdiff = both(_sdiff)
 
     def _sinter(self, *keys: Any, version: int | None = None) -> Plan[set[Any]]:
-        """Return the members that all sets have. One round trip."""
+        """Return the members that all sets have. One round trip; as `sdiff`."""
         return (yield from self._combined(SINTER, keys, version))
 
     sinter, asinter = both(_sinter)
 
     def _sunion(self, *keys: Any, version: int | None = None) -> Plan[set[Any]]:
-        """Return the members that any set has. One round trip."""
+        """Return the members that any set has. One round trip; as `sdiff`."""
         return (yield from self._combined(SUNION, keys, version))
 
     sunion, asunion = both(_sunion)
@@ -177,7 +181,10 @@ class Sets(Room):
         self, kind: Kind, keys: tuple[Any, ...], version: int | None
     ) -> Plan[set[Any]]:
         full = tuple(self._full_keys(keys, version))
-        return self._members((yield Command(kind, full)))
+        try:
+            return self._members((yield Command(kind, full)))
+        except CrossSlot:
+            return self._members((yield from _combine(kind, full)))
 
     def _sdiffstore(
         self,
@@ -186,29 +193,45 @@ class Sets(Room):
         version_dest: int | None = None,
         version_keys: int | None = None,
     ) -> Plan[int]:
-        """Store the difference of sets; return its size. One round trip, atomic."""
+        """Store the difference of sets; return its size. One round trip, atomic.
+
+        Where a cluster has them on several servers it is two, and only the storing
+        is atomic: the sets are read just before.
+        """
         args = (self._key(dest, version_dest), *self._full_keys(keys, version_keys))
-        return (yield Command(SDIFFSTORE, args))  # type: ignore[no-any-return]
+        return (yield from self._stored(SDIFFSTORE, SDIFF, args))
 
     sdiffstore, asdiffstore = both(_sdiffstore)
 
     def _sinterstore(
         self, dest: Any, *keys: Any, version: int | None = None
     ) -> Plan[int]:
-        """Store the intersection of sets; return its size. One round trip, atomic."""
+        """Store the intersection of sets; return its size; as `sdiffstore`."""
         args = tuple(self._full_keys((dest, *keys), version))
-        return (yield Command(SINTERSTORE, args))  # type: ignore[no-any-return]
+        return (yield from self._stored(SINTERSTORE, SINTER, args))
 
     sinterstore, asinterstore = both(_sinterstore)
 
     def _sunionstore(
         self, destination: Any, *keys: Any, version: int | None = None
     ) -> Plan[int]:
-        """Store the union of sets; return its size. One round trip, atomic."""
+        """Store the union of sets; return its size; as `sdiffstore`."""
         args = tuple(self._full_keys((destination, *keys), version))
-        return (yield Command(SUNIONSTORE, args))  # type: ignore[no-any-return]
+        return (yield from self._stored(SUNIONSTORE, SUNION, args))
 
     sunionstore, asunionstore = both(_sunionstore)
+
+    def _stored(self, store: Kind, combined: Kind, args: tuple[str, ...]) -> Plan[int]:
+        try:
+            return (yield Command(store, args))  # type: ignore[no-any-return]
+        except CrossSlot:
+            found = yield from _combine(combined, args[1:])
+        commands = [UNLINK(args[0])]
+        if found:
+            commands.append(Command(SADD, (args[0], *found)))
+        replies = yield Batch(commands, atomic=True)
+        replies.check()
+        return len(found)
 
     def _sscan(
         self,
@@ -280,6 +303,17 @@ class Sets(Room):
 
     def _members(self, reply: Any) -> set[Any]:
         return set(map(self._codec.decode_member, reply or ()))
+
+
+def _combine(kind: Kind, full: tuple[str, ...]) -> Plan[set[bytes]]:
+    """Combine sets that no single server has; their members stay as they are."""
+    replies = yield Batch([SMEMBERS(key) for key in full])
+    first, *others = (set(reply) for reply in replies.check())
+    if kind is SDIFF:
+        return first.difference(*others)
+    if kind is SINTER:
+        return first.intersection(*others)
+    return first.union(*others)
 
 
 def _matching(members: set[Any], match: str | None) -> set[Any]:

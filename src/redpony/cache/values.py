@@ -94,13 +94,11 @@ class Values(Room):
                 else:
                     if data is None:
                         return default
-                    if type(data) is not bytes:
+                    if type(data) is bytes:
+                        return self._decoded(key, data, default)
+                    if not self.alias.routes:
                         return self._get_failed(data, default)
-                    try:
-                        return self._codec.decode(str(key), data)
-                    except (Tampered, Unreadable) as error:
-                        self.alias.refused(error)
-                        return default
+                    # Another server may have it: a plan goes there.
         return await self._arun(self._get(key, default, version))
 
     def _get_failed(self, error: RedponyError, default: Any) -> Any:
@@ -217,7 +215,9 @@ class Values(Room):
     ) -> Plan[dict[Any, Any]]:
         """Return a dict of the keys that are there, with their values.
 
-        One round trip, whatever the count.
+        One round trip, whatever the count; in a cluster one to each server, at the
+        same time. `ON_ERROR: "degrade"` misses the keys of a server that is down,
+        and no others.
         """
         wanted = list(dict.fromkeys(keys))
         if not wanted:
@@ -232,7 +232,10 @@ class Values(Room):
                 )
                 found = [data for reply in replies.check() for data in reply]
         except Unavailable as error:
-            return self.alias.degraded("get_many", error, {})
+            found = self.alias.degraded("get_many", error, error.partial)
+            if found is None:
+                return {}
+            found = [None if isinstance(data, RedponyError) else data for data in found]
         texts = wanted if set(map(type, wanted)) == {str} else list(map(str, wanted))
         values, refused = self._codec.decode_many(texts, found)
         for _, reason in refused:
@@ -251,8 +254,9 @@ class Values(Room):
     ) -> Plan[list[Any]]:
         """Store many values; return the keys that could not be stored.
 
-        One round trip, whatever the count; each key by itself is atomic, and
-        servers that have MSETEX set all at once. A value that cannot be serialized
+        One round trip, whatever the count (in a cluster one to each server, at the
+        same time); each key by itself is atomic, and one server that has MSETEX sets
+        all at once. A value that cannot be serialized
         raises before anything is sent.
         """
         if not data:
@@ -267,7 +271,8 @@ class Values(Room):
         stored = [encode(str(key), data[key]) for key in keys]
         replies = yield Batch(self._set_commands(full, stored, ms))
         if len(replies) == 1:
-            replies = list(replies) * len(keys)
+            partial = getattr(replies[0], "partial", None)
+            replies = list(replies) * len(keys) if partial is None else partial
         return self._failed(keys, replies)
 
     def _set_commands(

@@ -6,6 +6,7 @@ options is data (`redpony.conf.table`); nothing here asks a server.
 
 from __future__ import annotations
 
+from redpony.conf.links import project_directory
 from redpony.conf.memo import alias_config, read_alias, settings_of
 from redpony.conf.model import (
     AliasConfig,
@@ -15,7 +16,7 @@ from redpony.conf.model import (
     Problem,
     Treatment,
 )
-from redpony.conf.resolve import examine, project_directory
+from redpony.conf.resolve import examine
 
 __all__ = [
     "AliasConfig",

@@ -11,12 +11,13 @@ from typing import Any, Final, Literal
 
 from django.conf import settings
 
+from redpony.conf.links import is_local
 from redpony.conf.location import items
 from redpony.conf.model import AliasConfig, Examination
-from redpony.conf.resolve import is_local
 from redpony.errors import InvalidSetting
 from redpony.wire.config import LinkConfig, Tcp, Unix
-from redpony.wire.url import EmbeddedUrl, ServerUrl, masked, parse
+from redpony.wire.masking import masked
+from redpony.wire.url import EmbeddedUrl, ServerUrl, parse
 
 Topic = Literal[
     "embedded",

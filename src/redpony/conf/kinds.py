@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 
 from redpony.conf.model import Ignored, Reader, Refusal, Unfit
 from redpony.wire.config import Secret
-from redpony.wire.url import nearest
+from redpony.wire.spelling import nearest
 
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -26,6 +26,17 @@ def seconds(value: Any) -> float:
         or not 0 < value < math.inf
     ):
         raise Unfit("a number of seconds, more than 0, such as 0.25")
+    return float(value)
+
+
+def seconds_or_zero(value: Any) -> float:
+    """A time, or 0 for none."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 <= value < math.inf
+    ):
+        raise Unfit("a number of seconds, or 0 to switch it off")
     return float(value)
 
 
@@ -285,6 +296,15 @@ def refused(remedy: str) -> Reader:
         raise Refusal(remedy)
 
     return read
+
+
+def switch_or_mapping(value: Any) -> bool | Mapping[str, Any]:
+    """True, False, or a dict whose keys are names."""
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, Mapping):
+        raise Unfit("True, False, or a dict of options by name")
+    return mapping(value)
 
 
 def mapping(value: Any) -> Mapping[str, Any]:

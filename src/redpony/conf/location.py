@@ -1,4 +1,4 @@
-"""LOCATION: one server, or a primary and its replicas."""
+"""LOCATION: one server, a primary and its replicas, sentinels, or a cluster."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import re
 from typing import Any, Final
 
 from redpony.errors import InvalidSetting
-from redpony.wire.url import EXAMPLES, EmbeddedUrl, ServerUrl, masked, parse
+from redpony.wire.masking import masked
+from redpony.wire.topology_url import ClusterUrl, SentinelUrl
+from redpony.wire.url import EXAMPLES, EmbeddedUrl, Url, parse
 
 ENVIRONMENT: Final = "env://"
 
@@ -52,26 +54,24 @@ def environment(location: Any) -> tuple[tuple[str, str | None], ...]:
     return tuple((name, os.environ.get(name)) for name in names)
 
 
-def servers(location: Any) -> list[ServerUrl | EmbeddedUrl]:
-    """Read LOCATION: the primary first, then its replicas.
+def urls(location: Any) -> list[Url]:
+    """Read LOCATION; several servers are the primary first, then its replicas.
 
     Raises `InvalidSetting` with what to write instead.
     """
-    urls = items(location)
-    found = [parse(each) for each in urls]
+    written = items(location)
+    found = [parse(each) for each in written]
     if len(found) > 1:
-        seen: set[object] = set()
-        for url, each in zip(urls, found, strict=True):
+        for url, each in zip(written, found, strict=True):
             if isinstance(each, EmbeddedUrl):
                 raise InvalidSetting(
                     "embedded:// stands in a list; it is one server, without replicas"
                 )
-            if each.address in seen:
+            if isinstance(each, SentinelUrl | ClusterUrl):
                 raise InvalidSetting(
-                    f'the server of "{masked(url)}" stands there twice; a list names '
-                    "the primary first and then each replica once"
+                    f'"{masked(url)}" stands in a list; it names all of its servers, '
+                    "its hosts separated by commas, so it stands alone"
                 )
-            seen.add(each.address)
     return found
 
 

@@ -19,7 +19,7 @@ from django.core.signals import setting_changed
 from redpony.conf.location import ENVIRONMENT, environment
 from redpony.conf.model import AliasConfig, Misconfigured, Problem
 from redpony.conf.resolve import examine
-from redpony.wire.url import nearest
+from redpony.wire.spelling import nearest
 
 _KEPT: Final = 16
 

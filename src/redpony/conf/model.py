@@ -10,11 +10,14 @@ from django.core.exceptions import ImproperlyConfigured
 
 from redpony.codec import CodecConfig
 from redpony.errors import InvalidSetting
-from redpony.wire.config import LinkConfig
+from redpony.wire.config import LinkConfig, Topology
 
 ProblemKind = Literal["location", "unknown", "library", "value", "refused", "embedded"]
 
 Verdict = Literal["honoured", "no effect", "refused"]
+
+Place = Literal["sentinels", "cluster"]
+"""What an option may need LOCATION to name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +73,16 @@ class Treatment:
 class AliasConfig:
     """Everything that one alias of `CACHES` says, resolved.
 
-    `link` is the primary. `replicas` are known and not read from yet. `timeout`
-    is the default lifetime of an entry in seconds, None for ever. A function that
-    is None is Django's default.
+    `link` is what every connection needs; its address is that of the one server, of
+    the first of several, or the name of a service. `topology` is None for one server.
+    `timeout` is the default lifetime of an entry in seconds, None for ever. A function
+    that is None is Django's default.
     """
 
     alias: str
     link: LinkConfig
     codec: CodecConfig
-    replicas: tuple[LinkConfig, ...] = ()
+    topology: Topology | None = None
     key_prefix: str = ""
     version: int = 1
     key_function: Callable[[str, str, int], str] | None = None
@@ -135,6 +139,12 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A value is accepted without effect, for this reason."""
+    """A value is accepted without effect, for this reason.
+
+    With `needs`, only where LOCATION names that; elsewhere it is refused, and
+    `remedy` says what to write.
+    """
 
     reason: str
+    needs: Place | None = None
+    remedy: str = ""

@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from redpony.conf.kinds import imported
 from redpony.conf.model import Ignored, Reader, Refusal, Unfit
-from redpony.wire.url import nearest
+from redpony.wire.spelling import nearest
+from redpony.wire.topology_url import CLUSTER_EXAMPLE, SENTINEL_EXAMPLE
 
 _FOREIGN: Final = frozenset({"django_redis", "django_valkey", "redis", "valkey"})
 
@@ -58,11 +59,16 @@ _LIBRARIES: Final[dict[str, _Library]] = {
 }
 
 _ONE_OBJECT: Final = "RedisCache has all methods of this client, in both colours"
-_SENTINEL: Final = (
-    "Sentinel comes with a later release; until then name the primary in LOCATION"
+_SENTINEL: Final = Ignored(
+    "Redpony asks the sentinels itself",
+    "sentinels",
+    "it needs SENTINELS, a list of pairs of host and port; or write "
+    f"{SENTINEL_EXAMPLE} in LOCATION and remove this",
 )
-_CLUSTER: Final = (
-    "Cluster comes with a later release; until then name one server in LOCATION"
+_CLUSTER: Final = Ignored(
+    "Redpony knows clusters itself",
+    "cluster",
+    f"write {CLUSTER_EXAMPLE} in LOCATION and remove this",
 )
 _OWN: Final = "a class of your own is never called here; remove it, and "
 
@@ -79,21 +85,21 @@ CLIENTS: Final[dict[str, Ignored | Refusal]] = {
         "the protection against stampedes comes as a feature of its own in a later "
         "release; until then every process computes what has expired"
     ),
-    "SentinelClient": Refusal(_SENTINEL),
-    "AsyncSentinelClient": Refusal(_SENTINEL),
+    "SentinelClient": _SENTINEL,
+    "AsyncSentinelClient": _SENTINEL,
     "ShardClient": Refusal(
         "sharding by the client is not offered, for a changed list of servers moves "
-        "most keys. Redis Cluster does it at the server (redis+cluster://, with a "
-        "later release); until then name one server in LOCATION"
+        f"most keys. Redis Cluster does it at the server: {CLUSTER_EXAMPLE} in "
+        "LOCATION; or name one server there"
     ),
-    "DefaultClusterClient": Refusal(_CLUSTER),
+    "DefaultClusterClient": _CLUSTER,
 }
 
 _POOLS: Final[dict[str, Ignored | Refusal]] = {
     "ConnectionPool": Ignored("Redpony has one bounded pool, which waits"),
     "BlockingConnectionPool": Ignored("Redpony has one bounded pool, which waits"),
-    "SentinelConnectionPool": Refusal(_SENTINEL),
-    "ClusterConnectionPool": Refusal(_CLUSTER),
+    "SentinelConnectionPool": _SENTINEL,
+    "ClusterConnectionPool": _CLUSTER,
 }
 
 _BASE_CLIENTS: Final[dict[str, Ignored | Refusal]] = {
@@ -101,23 +107,27 @@ _BASE_CLIENTS: Final[dict[str, Ignored | Refusal]] = {
     "StrictRedis": Ignored("get_redis(alias) hands out redis.Redis"),
     "Valkey": Ignored("get_redis(alias) hands out redis.Redis"),
     "StrictValkey": Ignored("get_redis(alias) hands out redis.Redis"),
-    "RedisCluster": Refusal(_CLUSTER),
-    "ValkeyCluster": Refusal(_CLUSTER),
-    "Sentinel": Refusal(_SENTINEL),
+    "RedisCluster": _CLUSTER,
+    "ValkeyCluster": _CLUSTER,
+    "Sentinel": _SENTINEL,
 }
 
 _FACTORIES: Final[dict[str, Ignored | Refusal]] = {
     "ConnectionFactory": Ignored("Redpony makes its connections itself"),
     "AsyncConnectionFactory": Ignored("Redpony makes its connections itself"),
-    "SentinelConnectionFactory": Refusal(_SENTINEL),
-    "AsyncSentinelConnectionFactory": Refusal(_SENTINEL),
-    "ClusterConnectionFactory": Refusal(_CLUSTER),
+    "SentinelConnectionFactory": _SENTINEL,
+    "AsyncSentinelConnectionFactory": _SENTINEL,
+    "ClusterConnectionFactory": _CLUSTER,
 }
 
 _CONNECTIONS: Final[dict[str, Ignored | Refusal]] = {
     "Connection": Ignored("Redpony makes its connections itself"),
     "SSLConnection": Refusal("write rediss:// in LOCATION instead"),
     "UnixDomainSocketConnection": Refusal("write unix:// in LOCATION instead"),
+    "SentinelManagedConnection": _SENTINEL,
+    "SentinelManagedSSLConnection": Refusal(
+        "write rediss:// in LOCATION instead; SENTINEL_TLS is for the sentinels"
+    ),
 }
 
 

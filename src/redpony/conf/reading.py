@@ -8,7 +8,7 @@ a fault.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, Final
@@ -16,17 +16,26 @@ from typing import Any, Final
 from redpony.conf.model import (
     Ignored,
     Note,
+    Place,
     Problem,
     ProblemKind,
     Refusal,
     Treatment,
     Unfit,
 )
-from redpony.conf.table import REDPONY, Option, Place, own_name, rows
-from redpony.wire.url import nearest
+from redpony.conf.table import REDPONY, Option, own_name, rows, sentinel
+from redpony.wire.spelling import nearest
 
 SECRET_FIELDS: Final = frozenset(
-    {"link.password", "link.username", "tls.key_password", "codec.seal_keys"}
+    {
+        "link.password",
+        "link.username",
+        "tls.key_password",
+        "codec.seal_keys",
+        "sentinel.password",
+        "sentinel.username",
+        "sentinel_tls.key_password",
+    }
 )
 
 
@@ -38,6 +47,33 @@ class Rank(IntEnum):
     POOL = 2
     OWN = 3
     URL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A dict among the options: its own rows, and what an unknown one is not in."""
+
+    rows: Callable[[], Mapping[str, Option]]
+    among: str
+    rank: Rank | None = None
+
+
+_PARTS: Final[Mapping[str, _Part]] = {
+    "tls": _Part(lambda: rows("tls"), 'OPTIONS["TLS"]'),
+    "breaker": _Part(lambda: rows("breaker"), 'OPTIONS["BREAKER"]'),
+    "redis-py": _Part(lambda: rows("redis-py"), "redis-py", Rank.POOL),
+    "sentinel_tls": _Part(sentinel.tls_rows, 'OPTIONS["SENTINEL_TLS"]'),
+    "sentinel arguments": _Part(sentinel.argument_rows, "redis-py", Rank.POOL),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """An option that is accepted only where LOCATION names a certain thing."""
+
+    label: str
+    needs: Place
+    remedy: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +97,7 @@ class Reading:
     problems: list[Problem] = field(default_factory=list[Problem])
     notes: list[Note] = field(default_factory=list[Note])
     treatments: list[Treatment] = field(default_factory=list[Treatment])
+    demands: list[Demand] = field(default_factory=list[Demand])
 
     def copy(self) -> Reading:
         """Return a reading that goes on alone."""
@@ -70,6 +107,7 @@ class Reading:
             problems=list(self.problems),
             notes=list(self.notes),
             treatments=list(self.treatments),
+            demands=list(self.demands),
         )
 
     def part(self, prefix: str) -> dict[str, Any]:
@@ -84,6 +122,7 @@ class Reading:
     def fault(self, kind: ProblemKind, label: str, text: str) -> None:
         """Note that something is not usable."""
         where = label if kind_is_global(label) else f"{self.base}{label}"
+        self._forget(label)
         self.problems.append(Problem(kind, where, text))
         self.treatments.append(Treatment(shown(label), "refused", text))
 
@@ -92,16 +131,38 @@ class Reading:
         self.notes.append(Note(shown(label), reason))
         self.treatments.append(Treatment(shown(label), "no effect", reason))
 
+    def labels(self, part: str) -> dict[str, str]:
+        """Return where each field of a part was chosen, by field."""
+        start = part + "."
+        return {
+            name.removeprefix(start): each.label
+            for name, each in self.chosen.items()
+            if name.startswith(start)
+        }
+
+    def idle(self, part: str, reason: str, *names: str) -> None:
+        """Note that a part's fields (these, or all) were chosen to no effect."""
+        for name, label in self.labels(part).items():
+            if not names or name in names:
+                self._forget(label)
+                self.without_effect(label, reason)
+
+    def settle(self, place: Place | None) -> None:
+        """Refuse what needs another LOCATION than one that names this."""
+        for demand in self.demands:
+            # What the project says once is for those aliases that it fits.
+            if demand.needs != place and not kind_is_global(demand.label):
+                self.fault("refused", demand.label, f"{demand.remedy}.")
+
     def take_all(
         self,
         given: Mapping[Any, Any],
         prefix: str,
         rank: Rank,
-        *places: Place,
+        known: Mapping[str, Option],
         among: str = "OPTIONS",
     ) -> None:
         """Read every option of a mapping; an unknown one is a fault."""
-        known = rows(*places)
         for name, value in given.items():
             label = f'{prefix}["{name}"]'
             option = known.get(name)
@@ -130,14 +191,20 @@ class Reading:
                 "value", label, f"takes {wanted}{mark} It is {_given(option, value)}."
             )
             return
+        if option.sets == "sentinel_tls" and not isinstance(read, Ignored):
+            # A dict says how, and that it is wanted at all.
+            switch = replace(option, sets="sentinel.tls")
+            self._choose(switch, read is not False, label, max(rank, Rank.OWN))
         if isinstance(read, Ignored):
             self.without_effect(label, read.reason)
-        elif option.sets == "tls":
-            self.take_all(read, label, rank, "tls", among='OPTIONS["TLS"]')
-        elif option.sets == "breaker":
-            self.take_all(read, label, rank, "breaker", among='OPTIONS["BREAKER"]')
-        elif option.sets == "redis-py":
-            self.take_all(read, label, Rank.POOL, "redis-py", among="redis-py")
+            if read.needs:
+                self.demands.append(Demand(label, read.needs, read.remedy))
+        elif option.sets in _PARTS:
+            part = _PARTS[option.sets]
+            if isinstance(read, Mapping):
+                self.take_all(
+                    read, label, part.rank or rank, part.rows(), among=part.among
+                )
         else:
             if option.whose == REDPONY:
                 rank = max(rank, Rank.OWN)
@@ -164,10 +231,15 @@ class Reading:
         else:
             wins, loses = (now, before) if rank > before.rank else (before, now)
             self.chosen[option.sets] = wins
-            self.treatments = [
-                each for each in self.treatments if each.where != shown(loses.label)
-            ]
+            self._forget(loses.label)
             self.without_effect(loses.label, f"{shown(wins.label)} says otherwise")
+
+    def _forget(self, label: str) -> None:
+        """Take back what was said of an option."""
+        self.treatments = [
+            each for each in self.treatments if each.where != shown(label)
+        ]
+        self.notes = [each for each in self.notes if each.option != shown(label)]
 
 
 def kind_is_global(label: str) -> bool:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
-import os
-import sys
 from collections.abc import Mapping
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Final
 
 from django.conf import settings
@@ -16,12 +11,12 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from redpony.codec import Codec, CodecConfig
 from redpony.conf import location as places
+from redpony.conf import topologies
 from redpony.conf.model import AliasConfig, Examination
 from redpony.conf.reading import Rank, Reading
 from redpony.conf.table import rows
+from redpony.conf.topologies import Linked
 from redpony.errors import InvalidSetting
-from redpony.wire.config import Address, LinkConfig, Tcp, Tls, Unix
-from redpony.wire.url import EmbeddedUrl, ServerUrl
 
 _HERD: Final = ("HerdClient", "AsyncHerdClient")
 
@@ -37,34 +32,19 @@ def examine(alias: str | None, location: Any, params: Mapping[str, Any]) -> Exam
     options = params.get("OPTIONS") or {}
     _read_project(reading)
     _read_alias(reading, params, options)
-    common = reading.copy()
+    found: Linked | None = None
     try:
-        urls = places.servers(location)
+        found = topologies.linked(reading, places.urls(location))
     except InvalidSetting as error:
         reading.fault("location", '["LOCATION"]', str(error))
-        urls = []
-    links: list[LinkConfig] = []
-    for index, url in enumerate(urls):
-        one = reading if index == 0 else common.copy()
-        before = len(one.problems)
-        link = _link(one, url)
-        if index and len(one.problems) > before:
-            reading.problems.extend(one.problems[before:])
-        if link:
-            links.append(link)
-    if len(links) > 1:
-        reading.without_effect(
-            '["LOCATION"]',
-            "reads and writes go to the first server; reading from replicas comes "
-            "with a later release",
-        )
     codec = _codec(reading, options)
     config = None
-    if links and codec and not reading.problems:
+    if found and codec and not reading.problems:
+        link, topology = found
         config = AliasConfig(
             alias=alias or "",
-            link=links[0],
-            replicas=tuple(links[1:]),
+            link=link,
+            topology=topology,
             codec=codec,
             notes=tuple(reading.notes),
             **reading.part("alias"),
@@ -89,13 +69,15 @@ def _read_project(reading: Reading) -> None:
 
 
 def _read_alias(reading: Reading, params: Mapping[str, Any], options: Any) -> None:
-    known = {name: value for name, value in params.items() if name != "OPTIONS"}
-    for name, value in known.items():
+    for name, value in params.items():
+        if name == "OPTIONS":
+            continue
         option = rows("alias").get(name)
         if option:
             reading.take(option, value, f'["{name}"]', Rank.OWN)
         else:
-            reading.take_all({name: value}, "", Rank.OWN, "alias", among="An alias")
+            alone = {name: value}
+            reading.take_all(alone, "", Rank.OWN, rows("alias"), among="An alias")
     if not isinstance(options, Mapping):
         reading.fault(
             "value",
@@ -103,139 +85,8 @@ def _read_alias(reading: Reading, params: Mapping[str, Any], options: Any) -> No
             f"takes a dict. It is of the type {type(options).__name__}.",
         )
         return
-    reading.take_all(options, '["OPTIONS"]', Rank.FOREIGN, "options", "redis-py")
-
-
-def _link(reading: Reading, url: ServerUrl | EmbeddedUrl) -> LinkConfig | None:
-    if isinstance(url, EmbeddedUrl):
-        return _embedded(reading, url)
-    for name, value in (
-        ("db", url.db),
-        ("username", url.username),
-        ("password", None if url.password is None else url.password.reveal()),
-        *url.options,
-    ):
-        if value is not None and (name, value) != ("password", ""):
-            option = rows("redis-py")[name]
-            reading.take(option, value, f'["LOCATION"]: {name}', Rank.URL)
-    fields = reading.part("link")
-    if url.password is not None and not url.password.reveal():
-        fields.setdefault("password", url.password)
-    _check_credentials(reading, fields)
-    tls = _tls(reading, url)
-    if reading.problems:
-        return None
-    return LinkConfig(address=url.address, tls=tls, hint=_hint(url.address), **fields)
-
-
-def is_local(address: Address) -> bool:
-    """Whether the server is on this machine, so that no network lies between."""
-    if not isinstance(address, Tcp):
-        return True
-    try:
-        return ipaddress.ip_address(address.host).is_loopback
-    except ValueError:
-        return address.host.casefold() == "localhost"
-
-
-def _hint(address: Tcp | Unix) -> str:
-    if settings.DEBUG and isinstance(address, Tcp) and is_local(address):
-        return ' With LOCATION "embedded://" none needs to be installed.'
-    return ""
-
-
-def _check_credentials(reading: Reading, fields: Mapping[str, Any]) -> None:
-    provider = fields.get("credential_provider")
-    if provider and (fields.get("username") or fields.get("password")):
-        reading.fault(
-            "value",
-            reading.chosen["link.credential_provider"].label,
-            "stands beside a user name or password; leave one of them.",
-        )
-    if fields.get("username") and "password" not in fields and not provider:
-        reading.fault(
-            "value",
-            reading.chosen["link.username"].label,
-            "names a user without a password. For a password alone write "
-            'redis://:PASSWORD@HOST or OPTIONS["PASSWORD"]; for a user without one '
-            "write redis://USER:@HOST.",
-        )
-
-
-def _tls(reading: Reading, url: ServerUrl) -> Tls | None:
-    fields = reading.part("tls")
-    if url.tls:
-        if not fields.get("verify", True):
-            fields["check_hostname"] = False
-        if "key_file" in fields and "cert_file" not in fields:
-            reading.fault(
-                "value",
-                reading.chosen["tls.key_file"].label,
-                "names a key without a certificate; name that too (CERT_FILE).",
-            )
-        return Tls(**fields)
-    for name, each in reading.chosen.items():
-        if name.startswith("tls."):
-            reading.fault(
-                "value",
-                each.label,
-                "belongs to TLS, and LOCATION asks for a plain connection; write "
-                "rediss:// there, or remove this.",
-            )
-    return None
-
-
-def _embedded(reading: Reading, url: EmbeddedUrl) -> LinkConfig | None:
-    # Loaded only by projects that use it.
-    from redpony.embedded import Embedded
-
-    if not (url.production or settings.DEBUG or _under_test()):
-        reading.fault(
-            "embedded",
-            '["LOCATION"]',
-            "embedded:// is meant for development, and DEBUG is False. Write "
-            "redis://HOST:6379/1; or embedded://?production=1 if one machine and a "
-            "cache that ends with its last process are enough.",
-        )
-        return None
-    fields = reading.part("link")
-    for name in ("username", "password", "credential_provider"):
-        if fields.pop(name, None) is not None:
-            reading.without_effect(
-                reading.chosen[f"link.{name}"].label,
-                "the embedded server is reached by a private socket, without password",
-            )
-    for name, each in reading.chosen.items():
-        if name.startswith("tls."):
-            reading.without_effect(
-                each.label, "the embedded server is reached by a private socket"
-            )
-    if url.db is not None:
-        fields["db"] = url.db
-    if reading.problems:
-        return None
-    directory = url.directory or project_directory()
-    address: Address = Embedded(directory=directory, persist=url.persist)
-    return LinkConfig(address=address, **fields)
-
-
-def project_directory() -> str:
-    """Return the directory of the project: `BASE_DIR`, or where its settings lie."""
-    base = getattr(settings, "BASE_DIR", None)
-    if base:
-        return str(Path(base).resolve())
-    module = os.environ.get("DJANGO_SETTINGS_MODULE", "")
-    spec = find_spec(module.partition(".")[0]) if module else None
-    if spec and spec.origin:
-        package = Path(spec.origin).resolve().parent
-        return str(package.parent if "." in module else package)
-    return str(Path.cwd())
-
-
-def _under_test() -> bool:
-    # Django's and pytest's runners set DEBUG to False, whatever the project says.
-    testing = sys.modules.get("django.test.utils")
-    return hasattr(getattr(testing, "_TestState", None), "saved_data")
+    known = rows("options", "redis-py")
+    reading.take_all(options, '["OPTIONS"]', Rank.FOREIGN, known)
 
 
 def _codec(reading: Reading, options: Any) -> CodecConfig | None:

@@ -13,7 +13,8 @@ from redpony.conf.resolve import uses_herd
 from redpony.conf.table import REDPONY, TABLE
 from redpony.errors import InvalidSetting
 from redpony.wire.config import LinkConfig, Tcp
-from redpony.wire.url import ServerUrl, masked, parse
+from redpony.wire.masking import masked
+from redpony.wire.url import ServerUrl, parse
 
 BACKEND: Final = "redpony.cache.RedisCache"
 

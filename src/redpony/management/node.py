@@ -10,8 +10,8 @@ from typing import Any, Final
 import redis
 
 from redpony import embedded
+from redpony.clients import redis_client
 from redpony.conf import AliasConfig
-from redpony.connections import redis_client
 from redpony.errors import RedponyError
 
 OLDEST: Final = (6, 2)
@@ -72,12 +72,14 @@ def ask(config: AliasConfig) -> Node:
         start = time.perf_counter()
         client.ping()
         ping = time.perf_counter() - start
+    except redis.exceptions.NoPermissionError as error:
+        # It answers, and does not let this user look: still up.
+        return Node(link.label, mode=_said(error))
     except (redis.RedisError, RedponyError, OSError) as error:
         return Node(link.label, reason=_said(error))
     try:
         info: Mapping[str, Any] = client.info()
     except redis.RedisError as error:
-        # It answers, and does not let this user look: still up.
         return Node(link.label, ping=ping, mode=_said(error))
     name = "valkey" if "valkey_version" in info else "redis"
     return Node(

@@ -35,8 +35,7 @@ from redpony.plan import (
     abandon,
     finish,
 )
-from redpony.wire.awaiting import ainvoke
-from redpony.wire.blocking import invoke
+from redpony.wire.driving import ainvoke, invoke
 from redpony.wire.replies import misfit
 
 R = TypeVar("R")

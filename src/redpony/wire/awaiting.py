@@ -9,38 +9,32 @@ and dropped, and the connection stays.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from redpony.commands import Argument, Command, Kind, Lane, Repeat
 from redpony.errors import (
-    AuthenticationFailed,
     NoScript,
+    ReadOnly,
     RedponyError,
     Unavailable,
 )
 from redpony.plan import (
     Batch,
-    Invoke,
-    Invoked,
-    Now,
     Plan,
     Raised,
     Replies,
-    Returned,
     Settle,
-    Sleep,
     Wait,
     abandon,
-    finish,
 )
 from redpony.wire import outcomes
 from redpony.wire.blocking import FOREVER
 from redpony.wire.breaker import Breaker
 from redpony.wire.config import LinkConfig
 from redpony.wire.credentials import Renewal
+from redpony.wire.driving import AsyncDrive
 from redpony.wire.handshake import Facts
 from redpony.wire.loops import Loops
 from redpony.wire.multiplexer import Multiplexer
@@ -53,7 +47,7 @@ _SHARED = Lane.SHARED
 _running_loop = asyncio.get_running_loop
 
 
-class AsyncDriver:
+class AsyncDriver(AsyncDrive):
     """Runs plans on one server, from any number of event loops."""
 
     def __init__(
@@ -63,12 +57,8 @@ class AsyncDriver:
         self.loops = Loops(config, renewal, breaker.failed, facts)
         self._breaker = breaker
         self._deadline = config.deadline
-        self._label = config.label
+        self.label = config.label
         self._by_loop = self.loops.by_loop
-
-    async def run(self, plan: Plan[R]) -> R:
-        """Return a plan's result, or raise what the user's code raised."""
-        return finish(await self.drive(plan))  # type: ignore[no-any-return]
 
     async def drive(self, plan: Plan[R], settle: Settle | None = None) -> R | Raised:
         """Perform a plan's effects; a user's exception comes back as `Raised`.
@@ -138,11 +128,24 @@ class AsyncDriver:
             return None
         return connection.queue(pack((kind.name, key)), kind, self._deadline)
 
+    def may_repeat(self, batch: Batch, error: Unavailable) -> bool:
+        """Return whether a batch whose connection was lost may be sent once more."""
+        safe = outcomes.all_safe(batch.commands)
+        if not self.config.retries or not outcomes.may_repeat(error, safe=safe):
+            return False
+        outcomes.tell_retry(self.label, batch.commands, 2, error)
+        return True
+
+    def answered(self) -> None:
+        """Tell the breaker that the node has answered."""
+        if self._breaker.failures or self._breaker.blocked:
+            self._breaker.succeeded()
+
     async def _ask_again(self, command: Command, error: Unavailable) -> Any:
         """Repeat a read whose connection was lost, or raise why not."""
         if not self.config.retries or not outcomes.may_repeat(error, safe=True):
             raise error
-        outcomes.tell_retry(self._label, (command,), 2, error)
+        outcomes.tell_retry(self.label, (command,), 2, error)
         lasts = command.timeout or self._deadline
         payload = pack(command.words())
         return await self._slow_flight(payload, (command,), lasts, True, _SHARED, 2)
@@ -155,7 +158,7 @@ class AsyncDriver:
                 raise TypeError(
                     f"{command.name} blocks: yield it as Wait(command, timeout)"
                 )
-            return await self._wait(Wait(command, command.timeout))
+            return await self.wait(Wait(command, command.timeout))
         payload = pack(command.words())
         safe = command.kind.repeat is _SAFE
         lasts = command.timeout or self._deadline
@@ -166,35 +169,82 @@ class AsyncDriver:
                 reply = await self._flight(payload, (command,), lasts, safe, lane)
                 if not isinstance(reply, RedponyError):
                     return reply
+            elif type(reply) is ReadOnly and self._leaves(reply):
+                reply = await self._flight(payload, (command,), lasts, safe, lane)
+                if not isinstance(reply, RedponyError):
+                    return reply
             raise reply
         return reply
 
-    async def ask_all(self, batch: Batch) -> Replies:
-        """Return the replies of a batch, in one flight; never raise what they met."""
+    def _leaves(self, *errors: ReadOnly) -> bool:
+        """Leave a server that was the primary when we connected, and is none now."""
+        state = self._by_loop.get(_running_loop())
+        deposed = state is not None and state.leave_replica(self._deadline)
+        for error in errors:
+            error.deposed = deposed
+        return deposed
+
+    async def ask_all(
+        self, batch: Batch, lasts: float | None = None, payload: bytes | None = None
+    ) -> Replies:
+        """Return the replies of a batch, in one flight; never raise what they met.
+
+        `lasts` (seconds) replaces the deadline; `payload` is the batch, packed.
+        """
         try:
-            return await self._ask_all(batch)
+            return await self._ask_all(batch, lasts, payload)
         except Unavailable as error:
             return Replies([error] * len(batch.commands))
 
-    async def _ask_all(self, batch: Batch) -> Replies:
+    def launch(
+        self, batch: Batch, lasts: float, payload: bytes | None
+    ) -> asyncio.Future[Any] | None:
+        """Send a batch at once; None where something else has to be done first.
+
+        Its result is what the multiplexer gives: a reply, or a list for several.
+        """
+        commands = batch.commands
+        state = self._by_loop.get(_running_loop())
+        if state is None or self._breaker.blocked or batch.atomic:
+            return None
+        if commands[0].lane is not _SHARED:
+            return None
+        connection = state.shared
+        if (
+            connection is None
+            or connection.full
+            or not (outcomes.all_safe(commands) or not connection.is_stale())
+        ):
+            return None
+        if payload is None:
+            payload = pack_all(list(commands))
+        return connection.submit(payload, commands, lasts)
+
+    async def _ask_all(
+        self, batch: Batch, lasts: float | None, payload: bytes | None
+    ) -> Replies:
         commands = batch.commands
         if not commands:
             return Replies([])
-        lasts = commands[0].timeout or self._deadline
+        lasts = lasts or commands[0].timeout or self._deadline
         lane = commands[0].lane
         safe = outcomes.all_safe(commands)
         if batch.atomic:
             payload, flight = fold(commands)
             items = await self._flight(payload, flight, lasts, safe, lane)
             return Replies(unfold(commands, items))
-        payload = pack_all(list(commands))
+        if payload is None:
+            payload = pack_all(list(commands))
         items = await self._flight(payload, commands, lasts, safe, lane)
         if len(commands) == 1:
             items = [items]
+        refused = [item for item in items if type(item) is ReadOnly]
+        if refused:
+            self._leaves(*refused)
         missing = [
             index
             for index, item in enumerate(items)
-            if type(item) is NoScript and commands[index].script is not None
+            if outcomes.wants_another_try(item, commands[index])
         ]
         if missing:
             again = [commands[index] for index in missing]
@@ -238,7 +288,7 @@ class AsyncDriver:
                         ):
                             raise
                         attempt = 2
-                        outcomes.tell_retry(self._label, commands, attempt, error)
+                        outcomes.tell_retry(self.label, commands, attempt, error)
                     else:
                         if breaker.failures:
                             breaker.succeeded()
@@ -281,7 +331,7 @@ class AsyncDriver:
                 ):
                     raise
                 attempt += 1
-                outcomes.tell_retry(self._label, commands, attempt, error)
+                outcomes.tell_retry(self.label, commands, attempt, error)
                 continue
             if breaker.failures or breaker.blocked:
                 breaker.succeeded()
@@ -294,21 +344,7 @@ class AsyncDriver:
             return current, False
         return await state.connection(lane), True
 
-    async def _perform(self, effect: Any) -> Any:
-        if type(effect) is Batch:
-            return await self.ask_all(effect)
-        if type(effect) is Invoke:
-            return await ainvoke(effect.callable)
-        if type(effect) is Sleep:
-            await asyncio.sleep(effect.seconds)
-            return None
-        if type(effect) is Now:
-            return time.time()
-        if type(effect) is Wait:
-            return await self._wait(effect)
-        raise TypeError(f"A plan yielded {effect!r}, which is no effect")
-
-    async def _wait(self, effect: Wait) -> Any:
+    async def wait(self, effect: Wait) -> Any:
         """Run a blocking command on a connection of its own."""
         command = effect.command
         breaker = self._breaker
@@ -329,17 +365,3 @@ class AsyncDriver:
         if isinstance(reply, RedponyError):
             raise reply
         return reply
-
-
-async def ainvoke(callable: Callable[[], Any]) -> Invoked:
-    """Call the user's code, await what it returns, and say what came of it."""
-    try:
-        value = callable()
-        if inspect.isawaitable(value):
-            value = await value
-    except Exception as error:  # noqa: BLE001 (handed on, outside the plan)
-        return Raised(error)
-    return Returned(value)
-
-
-__all__ = ["AsyncDriver", "AuthenticationFailed", "ainvoke"]

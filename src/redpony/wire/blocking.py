@@ -9,39 +9,32 @@ flights, holds no connection, and its time is its own.
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from redpony.commands import Command, Lane, Repeat
 from redpony.errors import (
     Loading,
     NoScript,
+    NotPrimary,
     PoolExhausted,
     ProtocolError,
+    ReadOnly,
     RedponyError,
     Unavailable,
 )
 from redpony.plan import (
     Batch,
-    Invoke,
-    Invoked,
-    Now,
-    Plan,
-    Raised,
     Replies,
-    Returned,
-    Settle,
-    Sleep,
     Wait,
-    abandon,
-    finish,
 )
 from redpony.wire import outcomes
 from redpony.wire.breaker import Breaker
 from redpony.wire.config import LinkConfig
 from redpony.wire.credentials import Renewal
+from redpony.wire.driving import BlockingDrive
 from redpony.wire.handshake import Facts
 from redpony.wire.pool import Connection, Pool, reauthenticate
 from redpony.wire.replies import misfit, out_of_step, pack, pack_all
@@ -55,7 +48,7 @@ FOREVER = 2_000_000.0
 """Seconds of a wait without end: what `poll` can count, about 23 days."""
 
 
-class BlockingDriver:
+class BlockingDriver(BlockingDrive):
     """Runs plans on one server, blocking the calling thread."""
 
     def __init__(
@@ -67,37 +60,21 @@ class BlockingDriver:
         self._breaker = breaker
         self._renewal = renewal
         self._deadline = config.deadline
-        self._label = config.label
+        self.label = config.label
 
-    def run(self, plan: Plan[R]) -> R:
-        """Return a plan's result, or raise what the user's code raised."""
-        return finish(self.drive(plan))  # type: ignore[no-any-return]
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the node is left alone, unless a probe is due."""
+        return self._breaker.blocked
 
-    def drive(self, plan: Plan[R], settle: Settle | None = None) -> R | Raised:
-        """Perform a plan's effects; a user's exception comes back as `Raised`.
+    def is_outdated(self, connection: Connection) -> bool:
+        """Whether a connection has to renew its credentials first."""
+        return connection.auth_epoch != self._renewal.epoch
 
-        `settle` is asked what an error of ours comes to: it returns or raises.
-        """
-        try:
-            effect = next(plan)
-            while True:
-                try:
-                    if isinstance(effect, Command):
-                        reply = self.ask(effect)
-                    else:
-                        reply = self._perform(effect)
-                except RedponyError as error:
-                    effect = plan.throw(error)
-                else:
-                    effect = plan.send(reply)
-        except StopIteration as stop:
-            result: R | Raised = stop.value
-            return result
-        except BaseException as error:
-            abandon(plan)
-            if settle is None or not isinstance(error, RedponyError):
-                raise
-            return settle(plan, error)  # type: ignore[no-any-return]
+    def answered(self) -> None:
+        """Tell the breaker that the node has answered."""
+        if self._breaker.failures or self._breaker.blocked:
+            self._breaker.succeeded()
 
     def ask(self, command: Command) -> Any:
         """Return the reply to one command, or raise."""
@@ -132,13 +109,13 @@ class BlockingDriver:
                 if wrong is not None:
                     raise wrong
         except BaseException as error:
-            failure = self._fail(connection, error, command, sent=sent, idle=True)
+            failure = self.failure(connection, error, command, sent=sent, idle=True)
             repeatable = outcomes.may_repeat(failure, safe=kind.safe)
             if not repeatable or not self.config.retries:
                 if failure is error:
                     raise
                 raise failure from error
-            outcomes.tell_retry(self._label, (command,), 2, failure)
+            outcomes.tell_retry(self.label, (command,), 2, failure)
             left = started + lasts - monotonic()
             again = command.within(max(left, 0.001))
             return self._ask_carefully(again, 2)
@@ -153,8 +130,25 @@ class BlockingDriver:
         if isinstance(reply, RedponyError):
             if type(reply) is NoScript and command.script is not None:
                 return self._ask_whole(command, started + lasts)
+            if type(reply) is ReadOnly and self._leaves(connection, reply):
+                left = started + lasts - monotonic()
+                return self._ask_carefully(command.within(max(left, 0.001)), 2)
             raise reply
         return reply
+
+    def _leaves(self, connection: Connection, *errors: ReadOnly) -> bool:
+        """Leave a server that was the primary when we connected, and is none now.
+
+        Its name may lead to its successor by now. (A pool that keeps such
+        connections writes to a replica until the process ends.)
+        """
+        deposed = connection.features.is_primary
+        if deposed:
+            connection.features = replace(connection.features, role="replica")
+            self.pool.close()
+        for error in errors:
+            error.deposed = deposed
+        return deposed
 
     def _ask_carefully(self, command: Command, attempt: int = 1) -> Any:
         if command.detour is not None or command.kind.lane is not Lane.SHARED:
@@ -168,6 +162,9 @@ class BlockingDriver:
         if isinstance(reply, RedponyError):
             if type(reply) is NoScript and command.script is not None:
                 return self._ask_whole(command, expires)
+            if type(reply) is ReadOnly and reply.deposed and attempt == 1:
+                left = max(expires - monotonic(), 0.001)
+                return self._ask_carefully(command.within(left), 2)
             raise reply
         return reply
 
@@ -179,27 +176,35 @@ class BlockingDriver:
             raise reply
         return reply
 
-    def ask_all(self, batch: Batch) -> Replies:
-        """Return the replies of a batch, in one flight; never raise what they met."""
+    def ask_all(
+        self, batch: Batch, lasts: float | None = None, payload: bytes | None = None
+    ) -> Replies:
+        """Return the replies of a batch, in one flight; never raise what they met.
+
+        `lasts` (seconds) replaces the deadline; `payload` is the batch, packed.
+        """
         try:
-            return self._ask_all(batch)
+            return self._ask_all(batch, lasts, payload)
         except Unavailable as error:
             return Replies([error] * len(batch.commands))
 
-    def _ask_all(self, batch: Batch) -> Replies:
+    def _ask_all(
+        self, batch: Batch, lasts: float | None, payload: bytes | None
+    ) -> Replies:
         commands = batch.commands
         if not commands:
             return Replies([])
-        expires = monotonic() + (commands[0].timeout or self._deadline)
+        expires = monotonic() + (lasts or commands[0].timeout or self._deadline)
         if batch.atomic:
             return self._ask_atomic(commands, expires)
-        payload = pack_all(list(commands))
+        if payload is None:
+            payload = pack_all(list(commands))
         safe = outcomes.all_safe(commands)
         items = self._flight(payload, commands, len(commands), expires, safe, True)
         missing = [
             index
             for index, item in enumerate(items)
-            if type(item) is NoScript and commands[index].script is not None
+            if outcomes.wants_another_try(item, commands[index])
         ]
         if missing:
             again = [commands[index] for index in missing]
@@ -249,7 +254,7 @@ class BlockingDriver:
                 ):
                     raise
                 attempt += 1
-                outcomes.tell_retry(self._label, commands, attempt, error)
+                outcomes.tell_retry(self.label, commands, attempt, error)
                 continue
             if breaker.failures or breaker.blocked:
                 breaker.succeeded()
@@ -282,12 +287,12 @@ class BlockingDriver:
             connection.send(payload, expires)
             sent = True
             connection.read_into(items, count, expires)
-            wrong = self._first_misfit(commands, items, connection)
+            wrong = self.first_misfit(commands, items, connection)
             if wrong is not None:
                 raise wrong
         except BaseException as error:
             sent = sent or bool(items)
-            failure = self._fail(connection, error, commands[0], sent=sent, idle=idle)
+            failure = self.failure(connection, error, commands[0], sent=sent, idle=idle)
             if not isinstance(failure, ProtocolError) and batch and items:
                 # What was answered stands; the rest has its own outcome.
                 items.extend([failure] * (count - len(items)))
@@ -296,6 +301,9 @@ class BlockingDriver:
                 raise
             raise failure from error
         pool.give_back(connection)
+        refused = [item for item in items if type(item) is ReadOnly]
+        if refused:
+            self._leaves(connection, *refused)
         return items
 
     def _take(self, expires: float, check: bool) -> tuple[Connection, float]:
@@ -303,7 +311,7 @@ class BlockingDriver:
         epoch = self._renewal.epoch
         try:
             connection, fresh = self.pool.take(expires, check=check)
-        except (PoolExhausted, Loading):
+        except (PoolExhausted, Loading, NotPrimary):
             raise
         except Unavailable as error:
             # Refused credentials too: not every request may try them again.
@@ -314,18 +322,23 @@ class BlockingDriver:
             expires = max(expires, connection.expires)
         return connection, expires
 
-    def _first_misfit(
+    def first_misfit(
         self, commands: Sequence[Command], items: list[Any], connection: Connection
     ) -> ProtocolError | None:
+        """Return an error if a reply cannot be its command's, or one is too many."""
+        kind = commands[0].kind
+        if commands[-1] is commands[0] and set(map(type, items)) <= set(kind.reply):
+            # Many of one kind, by one object: looked at all at once.
+            return out_of_step(self.label) if connection.has_more() else None
         for command, item in zip(commands, items, strict=True):
             kinds = command.kind.reply
             if kinds and type(item) not in kinds:
                 wrong = misfit(command.kind, item)
                 if wrong is not None:
                     return wrong
-        return out_of_step(self._label) if connection.has_more() else None
+        return out_of_step(self.label) if connection.has_more() else None
 
-    def _fail(
+    def failure(
         self,
         connection: Connection,
         error: BaseException,
@@ -345,9 +358,9 @@ class BlockingDriver:
         failure: Unavailable
         if isinstance(error, TimeoutError):
             lasts = command.timeout or self._deadline
-            failure = outcomes.overdue(self._label, lasts, sent=sent)
+            failure = outcomes.overdue(self.label, lasts, sent=sent)
         elif isinstance(error, (OSError, EOFError, AttributeError)):
-            failure = outcomes.lost(self._label, error, sent=sent)
+            failure = outcomes.lost(self.label, error, sent=sent)
             if idle:
                 return failure
         elif isinstance(error, Unavailable):
@@ -355,7 +368,7 @@ class BlockingDriver:
         elif isinstance(error, TypeError) and sent:
             # hiredis, about a map whose keys are lists.
             failure = ProtocolError(
-                f"{self._label} sent what cannot be read ({error}); the connection "
+                f"{self.label} sent what cannot be read ({error}); the connection "
                 "has been closed",
                 outcome="unknown",
             )
@@ -369,20 +382,6 @@ class BlockingDriver:
         # The epoch first: newer words than it says are sent again, older ones not.
         epoch = renewal.epoch
         reauthenticate(connection, renewal.words, epoch, expires)
-
-    def _perform(self, effect: Any) -> Any:
-        if type(effect) is Batch:
-            return self.ask_all(effect)
-        if type(effect) is Invoke:
-            return invoke(effect.callable)
-        if type(effect) is Sleep:
-            time.sleep(effect.seconds)
-            return None
-        if type(effect) is Now:
-            return time.time()
-        if type(effect) is Wait:
-            return self._wait(effect)
-        raise TypeError(f"A plan yielded {effect!r}, which is no effect")
 
     def _ask_on_lane(self, command: Command) -> Any:
         if command.lane is Lane.BLOCKING and command.timeout is None:
@@ -398,30 +397,10 @@ class BlockingDriver:
             raise reply
         return reply
 
-    def _wait(self, effect: Wait) -> Any:
+    def wait(self, effect: Wait) -> Any:
+        """Return the reply to a blocking command; None where its time ran out."""
         command = effect.command
         grace = self._deadline
         timeout = None if effect.timeout is None else effect.timeout + grace
         waiting = Command(command.kind, command.args, timeout or FOREVER)
         return self._ask_on_lane(waiting)
-
-
-def invoke(callable: Callable[[], Any]) -> Invoked:
-    """Call the user's code and return what came of it."""
-    if inspect.iscoroutinefunction(callable):
-        return Raised(_coroutine(callable))
-    try:
-        value = callable()
-        if inspect.iscoroutine(value):
-            value.close()
-            raise _coroutine(callable)
-    except Exception as error:  # noqa: BLE001 (handed on, outside the plan)
-        return Raised(error)
-    return Returned(value)
-
-
-def _coroutine(callable: Callable[[], Any]) -> TypeError:
-    return TypeError(
-        f"{callable!r} is a coroutine function or returns a coroutine; use the asyncio "
-        "twin of this method (its name starts with `a`)"
-    )

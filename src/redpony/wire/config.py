@@ -6,8 +6,9 @@ difference, in a credential or a time-out as well, makes another link.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from redpony.errors import InvalidSetting
 
@@ -73,6 +74,19 @@ Address = Tcp | Unix | Resolver
 
 
 @dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A place that only a topology knows: a service that sentinels watch."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    def resolve(self) -> Tcp | Unix:
+        raise InvalidSetting(f"{self.name} is no server of its own")
+
+
+@dataclass(frozen=True, slots=True)
 class Tls:
     """How a TLS server is checked, and the certificate that we show."""
 
@@ -120,6 +134,8 @@ class LinkConfig:
     max_in_flight: int = 10_000
     max_bytes_in_flight: int = 64 * 1024 * 1024
     keepalive: bool = True
+    readonly: bool = False
+    """Whether to say READONLY: a cluster's replica answers reads only then."""
     hint: str = ""
     """A sentence for the error of a refused connection (`embedded://` in DEBUG)."""
 
@@ -134,3 +150,71 @@ class LinkConfig:
     def label(self) -> str:
         """The node in messages and events; without credentials."""
         return f"{self.address}/{self.db}"
+
+
+Remap = Callable[[str, int], tuple[str, int]]
+"""From the address that a server announces to the one that reaches it (NAT)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remapped:
+    """A `Remap` from pairs, `(("10.0.0.1", 6379), ("127.0.0.1", 7000))`.
+
+    A port of 0 stands for every port of that host, and is kept.
+    """
+
+    pairs: tuple[tuple[tuple[str, int], tuple[str, int]], ...]
+
+    def __call__(self, host: str, port: int) -> tuple[str, int]:
+        found = dict(self.pairs)
+        if (host, port) in found:
+            return found[host, port]
+        if (host, 0) in found:
+            there, number = found[host, 0]
+            return there, number or port
+        return host, port
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """Several servers that are one to their users.
+
+    `read_from` is "primary", or "replica": any fit replica, and the primary where
+    there is none. For `read_your_writes` seconds after a write, the reads of the
+    same thread or task go to the primary. `refresh` is how often, in seconds, the
+    topology is looked at when nothing happens.
+    """
+
+    read_from: Literal["primary", "replica"] = "primary"
+    read_your_writes: float = 1.0
+    remap: Remap | None = None
+    refresh: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replicated(Topology):
+    """A primary and its replicas, named one by one: all of them, in LOCATION's order.
+
+    The first is taken for the primary until a server says otherwise.
+    """
+
+    nodes: tuple[LinkConfig, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sentinels(Topology):
+    """A primary and its replicas, as sentinels know them.
+
+    `sentinels` have credentials and TLS of their own; what the servers need
+    stands in the link's configuration.
+    """
+
+    service: str
+    sentinels: tuple[LinkConfig, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster(Topology):
+    """A cluster, of which some nodes are known; the others need the same credentials."""
+
+    seeds: tuple[Tcp, ...]

@@ -16,6 +16,7 @@ from redpony.errors import (
     AuthenticationFailed,
     InvalidSetting,
     NoPermission,
+    NotPrimary,
     ProtocolError,
     RedponyError,
     ServerError,
@@ -27,6 +28,7 @@ Words = tuple[bytes | str, ...]
 Flights = Generator[list[Words], list[Any], "Features"]
 
 OLDEST = (6, 2)
+_PRIMARY = ("master", "primary", "")
 VERSION = "0.1.0"
 
 
@@ -39,6 +41,11 @@ class Features:
     protocol: int = 2
     mode: str = "standalone"
     role: str = "master"
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether the server takes writes; so is one that does not say."""
+        return self.role in _PRIMARY
 
     def at_least(self, redis: tuple[int, ...], valkey: tuple[int, ...] | None) -> bool:
         """Whether the server is this new; None means that no Valkey has it."""
@@ -54,10 +61,20 @@ class Facts:
     "unknown command" is still possible and harms nothing.
     """
 
-    __slots__ = ("features",)
+    __slots__ = ("demanded", "features")
 
     def __init__(self) -> None:
         self.features: Features | None = None
+        self.demanded = ""
+        """The role that the server must have: "master", or "" for any."""
+
+    def learn(self, features: Features, node: str) -> None:
+        """Take in what a server said of itself; raise `NotPrimary` if it must be one."""
+        if self.demanded == "master" and not features.is_primary:
+            raise NotPrimary(
+                f"{node} was the primary, and is a replica now", outcome="not_sent"
+            )
+        self.features = features
 
     def at_least(self, redis: tuple[int, ...], valkey: tuple[int, ...] | None) -> bool:
         """Whether the server is known to be this new."""
@@ -80,6 +97,8 @@ def handshake(config: LinkConfig, auth: tuple[str, ...]) -> Flights:
     tail: list[Words] = []
     if config.db:
         tail.append(("SELECT", str(config.db)))
+    if config.readonly:
+        tail.append(("READONLY",))
     extras: list[Words] = [
         ("CLIENT", "SETINFO", "LIB-NAME", "redpony"),
         ("CLIENT", "SETINFO", "LIB-VER", VERSION),
@@ -103,14 +122,14 @@ def handshake(config: LinkConfig, auth: tuple[str, ...]) -> Flights:
             _raise_if_denied(config, greeting, bool(auth))
 
     first: list[Words] = [("AUTH", *auth)] if auth else []
-    replies = yield [*first, *tail, ("INFO", "server"), *extras]
+    replies = yield [*first, *tail, ("INFO", "server"), *extras, ("ROLE",)]
     if first and isinstance(replies[0], RedponyError):
         _raise_if_denied(config, replies[0], with_password=True)
         raise AuthenticationFailed(_denied(config, replies[0]), outcome="not_sent")
     selected = replies[len(first) : len(first) + len(tail)]
     about = replies[len(first) + len(tail)]
     _raise_if_denied(config, about, bool(auth))
-    features = _from_info(about)
+    features = _from_info(about, replies[-1])
     _check(config, features, selected)
     return features
 
@@ -133,15 +152,16 @@ def _features(greeting: Any) -> Features:
     )
 
 
-def _from_info(about: Any) -> Features:
+def _from_info(about: Any, roles: Any) -> Features:
+    role = _text(roles[0]) if isinstance(roles, list) and roles else ""
     if not isinstance(about, bytes):
-        return Features()
+        return Features(role=role)
     lines = dict(
         line.split(":", 1) for line in about.decode().splitlines() if ":" in line
     )
     if "valkey_version" in lines:
-        return Features("valkey", _version(lines["valkey_version"]))
-    return Features("redis", _version(lines.get("redis_version", "")))
+        return Features("valkey", _version(lines["valkey_version"]), role=role)
+    return Features("redis", _version(lines.get("redis_version", "")), role=role)
 
 
 def _check(config: LinkConfig, features: Features, selected: list[Any]) -> None:
@@ -154,6 +174,11 @@ def _check(config: LinkConfig, features: Features, selected: list[Any]) -> None:
     for reply in selected:
         if isinstance(reply, NoPermission):
             raise reply
+        if isinstance(reply, RedponyError) and config.readonly:
+            raise InvalidSetting(
+                f"{config.address} is not part of a cluster ({reply}); write "
+                "redis:// for one server"
+            )
         if isinstance(reply, RedponyError):
             raise InvalidSetting(
                 f"{config.address} has no database {config.db} ({reply}); change "

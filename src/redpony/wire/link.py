@@ -29,6 +29,11 @@ class Link:
         self.blocking = BlockingDriver(*shared)
         self.awaiting = AsyncDriver(*shared)
 
+    @property
+    def label(self) -> str:
+        """The server in messages and events; without credentials."""
+        return self.config.label
+
     def run(self, plan: Plan[R]) -> R:
         """Drive a plan, blocking."""
         return self.blocking.run(plan)
@@ -41,6 +46,10 @@ class Link:
         """Close idle blocking connections, and those of loops that have ended."""
         self.blocking.pool.close()
         self.awaiting.loops.sweep()
+
+    def nodes(self) -> list[Link]:
+        """Return a link for every server: this one."""
+        return [self]
 
     def __repr__(self) -> str:
         return f"<Link to {self.config.label}>"

@@ -29,7 +29,13 @@ from typing import Any
 
 from redpony import events
 from redpony.commands import Access, Command, Kind, Lane, Repeat
-from redpony.errors import Loading, PoolExhausted, RedponyError, Unavailable
+from redpony.errors import (
+    Loading,
+    NotPrimary,
+    PoolExhausted,
+    RedponyError,
+    Unavailable,
+)
 from redpony.wire import naming, outcomes, tls
 from redpony.wire.config import LinkConfig, Tcp, Unix
 from redpony.wire.credentials import Renewal
@@ -130,6 +136,21 @@ class LoopConnections:
                 if not connection.in_flight:
                     connection.close()
 
+    def leave_replica(self, lasts: float) -> bool:
+        """Let go of connections to a primary that is none any more, if there are any.
+
+        What is in flight on them is still answered, for `lasts` seconds.
+        """
+        left = [each for each in list(self._all) if each.features.is_primary]
+        for connection in left:
+            if connection is self.shared:
+                self.shared = None
+            if connection is self.bulk:
+                self.bulk = None
+            self._outdated.add(connection)
+            self.loop.call_later(lasts, connection.close)
+        return bool(left)
+
     @property
     def is_idle(self) -> bool:
         return not any(connection.in_flight for connection in list(self._all))
@@ -193,7 +214,7 @@ class LoopConnections:
             self._gone(connection)
             failure = _not_opened(config, error)
             if isinstance(failure, Unavailable) and not isinstance(
-                failure, (PoolExhausted, Loading)
+                failure, (PoolExhausted, Loading, NotPrimary)
             ):
                 # Refused credentials too: not every request may try them again.
                 self._registry.failed(failure)
@@ -270,7 +291,7 @@ class LoopConnections:
                 flight = flights.send(replies)
         except StopIteration as done:
             connection.features = done.value
-            self._registry.facts.features = connection.features
+            self._registry.facts.learn(connection.features, self._config.label)
 
     def _gone(self, connection: Multiplexer) -> None:
         if connection in self._all and connection.is_greeted:

@@ -230,12 +230,8 @@ class Multiplexer(asyncio.BufferedProtocol):
                         continue
                 else:
                     items = self._items
-                    kind = commands[len(items)].kind
-                    if type(reply) not in kind.reply and self._is_push(kind, reply):
-                        continue
-                    items.append(reply)
-                    if len(items) < len(commands):
-                        continue
+                    if not self._collect(items, commands, reply):
+                        break
                     reply, self._items = items, []
                 pending.popleft()
                 answered += size
@@ -284,6 +280,22 @@ class Multiplexer(asyncio.BufferedProtocol):
         if wrong is not None:
             raise wrong
         return False
+
+    def _collect(
+        self, items: list[Any], commands: Sequence[Command], reply: Any
+    ) -> bool:
+        """Take in replies of one flight, as many as there are; return whether all."""
+        gets = self._gets
+        count = len(commands)
+        while True:
+            kind = commands[len(items)].kind
+            if type(reply) in kind.reply or not self._is_push(kind, reply):
+                items.append(reply)
+                if len(items) == count:
+                    return True
+            reply = gets()
+            if reply is INCOMPLETE:
+                return False
 
     def _unasked(self, reply: Any) -> None:
         if type(reply) is PushNotification:

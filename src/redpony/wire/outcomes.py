@@ -17,13 +17,16 @@ from redpony.commands import Command, Repeat
 from redpony.errors import (
     AuthenticationFailed,
     DeadlineExceeded,
+    NoScript,
     PoolExhausted,
     ProtocolError,
+    ReadOnly,
     Unavailable,
     Unreachable,
 )
 
 _FINAL = (DeadlineExceeded, ProtocolError, AuthenticationFailed, Unreachable)
+_FINAL_ANYWHERE = (DeadlineExceeded, ProtocolError, AuthenticationFailed)
 
 
 def all_safe(commands: Sequence[Command]) -> bool:
@@ -36,6 +39,21 @@ def may_repeat(error: Unavailable, *, safe: bool) -> bool:
     if isinstance(error, _FINAL):
         return False
     return safe or error.outcome == "not_sent"
+
+
+def is_final(error: Unavailable) -> bool:
+    """Whether another server of the same topology would meet the same."""
+    return isinstance(error, _FINAL_ANYWHERE)
+
+
+def wants_another_try(item: Any, command: Command) -> bool:
+    """Whether a command of a batch was refused in a way that can be mended.
+
+    By a server that has forgotten the script, or that is no primary any more.
+    """
+    if type(item) is NoScript:
+        return command.script is not None
+    return type(item) is ReadOnly and item.deposed
 
 
 def names(commands: Sequence[Command]) -> tuple[str, ...]:

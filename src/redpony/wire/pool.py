@@ -153,6 +153,32 @@ class Connection:
             elif type(reply) is not PushNotification:
                 items.append(reply)
 
+    def read_at_once(self, count: int, expires: float) -> list[Any]:
+        """Return the next replies, made into a list by the reader itself.
+
+        The header of an array before them saves a call for each. What comes between
+        them would count as one of them: what is read has to be checked, as always.
+        """
+        self._feed(b"*%d\r\n" % count)
+        reply = self._gets()
+        while reply is INCOMPLETE:
+            self._take_in(expires)
+            reply = self._gets()
+        return reply  # type: ignore[no-any-return]
+
+    def messages(self) -> list[Any]:
+        """Return what has come on a subscription's connection, without waiting."""
+        stream = self.stream
+        if stream is None:
+            raise EOFError
+        with contextlib.suppress(TimeoutError):
+            while True:
+                self._feed(stream.receive_within(0))
+        found: list[Any] = []
+        while (message := self._gets()) is not INCOMPLETE:
+            found.append(message)
+        return found
+
     def has_more(self) -> bool:
         """Whether bytes are left over after the last reply: out of step."""
         return bool(self._has_data())
@@ -264,10 +290,10 @@ class Pool:
             self._alive.add(connection.place)
         try:
             connection.open(self.config)
+            self._facts.learn(connection.features, self.config.label)
         except BaseException:
             self.drop(connection)
             raise
-        self._facts.features = connection.features
         events.emit(events.Connection("", self.config.label, "opened"))
         return connection
 

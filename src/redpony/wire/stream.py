@@ -39,6 +39,7 @@ class Stream(Protocol):
     def receive(self, expires: float) -> bytes: ...
     def receive_within(self, seconds: float) -> bytes: ...
     def is_stale(self) -> bool: ...
+    def fileno(self) -> int: ...
     def close(self) -> None: ...
     def abandon(self) -> None: ...
 
@@ -100,6 +101,9 @@ class PolledStream:
         """Whether an idle connection has something to say: its end, as a rule."""
         return bool(self._poll(0))
 
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
     def close(self) -> None:
         self._socket.close()
 
@@ -142,6 +146,9 @@ class TimedStream:
             return True
         # End of file, or bytes that nobody asked for: of no use either way.
         return not data or bool(data)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
 
     def close(self) -> None:
         self._socket.close()

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from redpony.clients import get_redis
 from redpony.conf import Misconfigured
 from redpony.conf.project import backends
-from redpony.connections import get_redis
 
 if TYPE_CHECKING:
     from redis import Redis

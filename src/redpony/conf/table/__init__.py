@@ -31,6 +31,10 @@ def rows(*places: Place) -> dict[str, Option]:
 
 def own_name(option: Option) -> str | None:
     """Redpony's own name for what this option sets, if it has another."""
+    part, _, field = option.sets.partition(".")
+    if part == "sentinel_tls":
+        names = [each.name for each in TABLE if each.sets == f"tls.{field}"]
+        return None if option.whose == REDPONY else f"SENTINEL_TLS.{names[0]}"
     for each in TABLE:
         if each.whose == REDPONY and each.sets == option.sets:
             prefix = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from redpony.conf import kinds, paths
+from redpony.conf import addresses, kinds, paths
 from redpony.conf.model import Reader
 from redpony.conf.table.option import (
     DJANGO,
@@ -15,9 +15,6 @@ from redpony.conf.table.option import (
 )
 from redpony.conf.table.ours import NO_CULL
 
-_SENTINEL: Final = kinds.refused(
-    "Sentinel comes with a later release; until then name the primary in LOCATION"
-)
 _CLOSE: Final = kinds.ignored(
     "connections belong to the process and are shared by its threads; closing them "
     "after a request would break off the others"
@@ -76,8 +73,18 @@ def options() -> tuple[Option, ...]:
             valkey,
         ),
         row("CLOSE_CONNECTION", "no effect", _CLOSE),
-        row("SENTINELS", "refused", _SENTINEL),
-        row("SENTINEL_KWARGS", "refused", _SENTINEL),
+        row(
+            "SENTINELS",
+            "honoured",
+            kinds.optional(addresses.sentinels),
+            "sentinel.addresses",
+        ),
+        row(
+            "SENTINEL_KWARGS",
+            "honoured",
+            kinds.optional(kinds.mapping),
+            "sentinel arguments",
+        ),
         row("MAX_ENTRIES", "no effect", NO_CULL, "", DJANGO),
         row("CULL_FREQUENCY", "no effect", NO_CULL, "", DJANGO),
     )

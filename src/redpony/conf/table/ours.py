@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from redpony.conf import kinds, paths
+from redpony.conf import addresses, kinds, paths
 from redpony.conf.model import Reader
 from redpony.conf.table.option import DJANGO, DJANGO_REDIS, REDPONY, Does, Option
 
@@ -84,6 +84,13 @@ def ours() -> tuple[Option, ...]:
         row("CLIENT_NAME", kinds.optional(kinds.word), "link.client_name"),
         row("TLS", kinds.mapping, "tls"),
         row("KEEPALIVE", kinds.switch, "link.keepalive"),
+        row("READ_FROM", kinds.choice("primary", "replica"), "topology.read_from"),
+        row("READ_YOUR_WRITES", kinds.seconds_or_zero, "topology.read_your_writes"),
+        row("ADDRESS_REMAP", addresses.remap, "topology.remap"),
+        row("TOPOLOGY_REFRESH", kinds.seconds, "topology.refresh"),
+        row("SENTINEL_USERNAME", kinds.optional(kinds.user), "sentinel.username"),
+        row("SENTINEL_PASSWORD", kinds.secret, "sentinel.password"),
+        row("SENTINEL_TLS", kinds.optional(kinds.switch_or_mapping), "sentinel_tls"),
         Option(
             "NEAR",
             REDPONY,

@@ -18,6 +18,12 @@ _OCSP: Final = kinds.only(
 _FLAGS: Final = kinds.only(
     None, "None is the default", "verification flags are not offered; use TLS"
 )
+_PRIMARY: Final = kinds.only(
+    True,
+    "writes go to the primary",
+    'write READ_FROM: "replica" instead; writes go to the primary',
+)
+_CHECKED: Final = kinds.ignored("every server is asked for its role when it connects")
 _INNER: Final = kinds.ignored("it is a detail of redis-py's own connections")
 
 
@@ -123,6 +129,8 @@ def arguments() -> tuple[Option, ...]:
             "no effect",
             kinds.ignored("the wait for a free connection is part of DEADLINE"),
         ),
+        row("is_master", "by value", _PRIMARY),
+        row("check_connection", "no effect", _CHECKED),
         row("queue_class", "no effect", _INNER),
         row("socket_read_size", "no effect", _INNER),
         row("socket_keepalive_options", "no effect", _INNER),

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from redpony.errors import RedponyError
-from redpony.management import doctor, server, status
+from redpony.management import acl, doctor, server, status
 
 
 class Command(BaseCommand):
@@ -40,6 +40,11 @@ class Command(BaseCommand):
         )
         own.add_argument("--alias", help="the alias whose server it is")
         own.add_argument("--lines", type=int, default=20, help="lines of the log")
+        acl.add_arguments(
+            parts.add_parser(
+                "acl", help="a server's user with no more rights than needed"
+            )
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Run a sub-command; ends with exit code 1 if something is wrong."""
@@ -56,6 +61,12 @@ class Command(BaseCommand):
             return status.status(options["alias"])
         if options["part"] == "doctor":
             return doctor.doctor(options["alias"], offline=options["offline"])
+        if options["part"] == "acl":
+            said, notes = acl.acl(options)
+            for line in notes:
+                # Standard output is an ACL file; the rest is for people.
+                self.stderr.write(line, style_func=str)
+            return True, said
         own = server.find(options["alias"])
         if options["action"] == "start":
             server.start(own, self.stdout.write)

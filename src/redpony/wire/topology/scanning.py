@@ -1,0 +1,105 @@
+"""SCAN over all primaries at once, behind a cursor that names them.
+
+A server's cursor means nothing to another one. So ours lists, for each shard that
+is not done, a slot of it, the cursor, and the server that gave it:
+`0/1@0:13@127.0.0.1:7000,5461:7@127.0.0.1:7001`. Where another server leads the
+shard by now, its scan begins again. In front stand how often slots had changed
+hands when the scan began, and how often it began: a key that moves meanwhile, from
+a shard not scanned yet to one that was, would be missed, so a scan that saw slots
+move begins again, at most `AGAIN` times. Keys may come twice; that is SCAN's way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from redpony.commands import Argument, Command
+from redpony.wire.topology.nodes import Node
+from redpony.wire.topology.shape import Shape, Shard
+
+START = b"0"
+AGAIN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One shard's part of a page: who is asked, and from where."""
+
+    slot: int
+    node: Node
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """All shards' parts of one page."""
+
+    steps: list[Step]
+    moves: int
+    begun: int
+
+
+def page(command: Command, shape: Shape, moves: int) -> Page:
+    """Return what to ask for the page that a command's cursor stands at."""
+    cursor = command.args[0]
+    text = cursor.decode() if isinstance(cursor, bytes) else cursor
+    if "@" not in text:
+        return Page(_from_the_start(command, shape), moves, 1)
+    head, _, rest = text.partition("@")
+    begun, _, since = head.partition("/")
+    steps: list[Step] = []
+    for part in rest.split(","):
+        slot, _, stand = part.partition(":")
+        at, _, place = stand.partition("@")
+        shard = _shard(shape, int(slot))
+        if shard is None:
+            continue
+        where = at if str(shard.primary.address) == place else "0"
+        steps.append(_step(command, int(slot), shard.primary, where.encode()))
+    return Page(steps, int(since), int(begun))
+
+
+def turned(
+    page: Page, command: Command, shape: Shape, moves: int, replies: list[Any]
+) -> list[Any]:
+    """Return SCAN's reply for all shards: the next cursor and what was found."""
+    found: list[Any] = []
+    left: list[str] = []
+    for step, (cursor, names) in zip(page.steps, replies, strict=True):
+        found += names
+        if cursor != START:
+            left.append(f"{step.slot}:{cursor.decode()}@{step.node.address}")
+    if left:
+        return [_cursor(page.begun, page.moves, left), found]
+    if moves == page.moves or page.begun > AGAIN:
+        return [START, found]
+    again = [
+        f"{step.slot}:0@{step.node.address}" for step in _from_the_start(command, shape)
+    ]
+    return [_cursor(page.begun + 1, moves, again), found]
+
+
+def _cursor(begun: int, moves: int, left: list[str]) -> bytes:
+    return f"{begun}/{moves}@{','.join(left)}".encode()
+
+
+def _from_the_start(command: Command, shape: Shape) -> list[Step]:
+    table = shape.table
+    steps: list[Step] = []
+    seen: set[int] = set()
+    for slot, shard in enumerate(table or ()):
+        if shard is not None and id(shard) not in seen:
+            seen.add(id(shard))
+            steps.append(_step(command, slot, shard.primary, START))
+    return steps
+
+
+def _shard(shape: Shape, slot: int) -> Shard | None:
+    return shape.table[slot] if shape.table else None
+
+
+def _step(command: Command, slot: int, node: Node, cursor: Argument) -> Step:
+    return Step(
+        slot, node, Command(command.kind, (cursor, *command.args[1:]), command.timeout)
+    )

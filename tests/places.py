@@ -1,0 +1,84 @@
+"""Where a test's cache may live: one server, or several that are one to it.
+
+A place is named for its servers and their form: "valkey" and "redis_debian" are
+one server; "valkey-replicated" is a primary with two replicas, "valkey-sentinel"
+the same with three sentinels, "valkey-cluster" three primaries with a replica
+each; "redis_debian-guarded" is one server that speaks TLS alone, to a user who may
+do what `manage.py redpony acl` allows for the test's aliases, and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, Self
+
+from tests.servers import Cluster, Group, Replication, Sentinel, Server
+
+Handle = Server | Group
+
+SINGLE = ("valkey", "redis_debian")
+FORMS = ("replicated", "sentinel", "cluster")
+GUARDED = "redis_debian-guarded"
+ALL = (*SINGLE, *(f"{each}-{form}" for form in FORMS for each in SINGLE), GUARDED)
+
+
+class Guarded(Server):
+    """A server with TLS and one user, who has the rights that the aliases need."""
+
+    LOGIN = ("guarded", "guarded's secret")
+
+    def __init__(self) -> None:
+        user, password = self.LOGIN
+        words = f'user {user} on ">{password}" -@all'
+        super().__init__("redis", tls=True, acl=[words], login=self.LOGIN)
+
+    def admit(self, *aliases: str) -> None:
+        """Give the user the rights that these aliases need."""
+        from redpony.conf import alias_config
+        from redpony.management.acl import acl_rules
+        from redpony.wire.handshake import Features
+
+        user, password = self.LOGIN
+        version = tuple(map(int, self.info("server")["redis_version"].split(".")))
+        rules = acl_rules(
+            *map(alias_config, aliases),
+            server=Features("redis", version),
+            password=f">{password}",
+        )
+        self.ask("ACL", "SETUSER", user, *rules)
+
+    def heal(self) -> None:
+        self.flush()
+
+
+MAKE: dict[str, Callable[[], Handle]] = {
+    "valkey": lambda: Server("valkey"),
+    "redis_debian": lambda: Server("redis"),
+    "valkey-replicated": lambda: Replication("valkey"),
+    "redis_debian-replicated": lambda: Replication("redis"),
+    "valkey-sentinel": lambda: Sentinel("valkey"),
+    "redis_debian-sentinel": lambda: Sentinel("redis"),
+    "valkey-cluster": lambda: Cluster("valkey"),
+    "redis_debian-cluster": lambda: Cluster("redis"),
+    GUARDED: Guarded,
+}
+
+
+class Places:
+    """The places of a whole run, each started when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        self._started: dict[str, Handle] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._started:
+            self._started[name] = self._stack.enter_context(MAKE[name]())
+        return self._started[name]
