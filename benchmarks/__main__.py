@@ -23,11 +23,22 @@ from typing import Any
 import django
 from django.conf import settings
 
-from benchmarks import crowd, interleave, outage, report, results, roundtrips, rows
+from benchmarks import (
+    cluster,
+    crowd,
+    interleave,
+    outage,
+    report,
+    results,
+    roundtrips,
+    rows,
+)
 from benchmarks.contestants import cache_settings, line_up
 from benchmarks.servers import Measured, running
 from benchmarks.targets import verdicts
+from tests.servers import Cluster
 
+SECTIONS = ("cluster", "outage", "connections")
 ROOT = Path(__file__).resolve().parent.parent
 LATEST = ROOT / "benchmarks" / "results" / "latest.json"
 
@@ -39,10 +50,13 @@ def main() -> int:
         server = stack.enter_context(running(asked.server))
         victim = stack.enter_context(running(asked.server))
         mute_port = stack.enter_context(outage.mute())
-        _configure(server, victim, mute_port)
+        nodes = None
+        if _wants(asked, "cluster"):
+            nodes = stack.enter_context(Cluster(asked.server))
+        _configure(server, victim, mute_port, nodes)
         if asked.only:
             return _alone(asked.only, asked.seconds, server)
-        found = _run(asked, server, victim, mute_port)
+        found = _run(asked, server, victim, mute_port, nodes)
     print(report.everything(found))
     target = asked.json or (None if asked.quick or asked.rows else LATEST)
     if target is not None:
@@ -67,15 +81,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--write-readme", action="store_true")
     parser.add_argument("--check", action="store_true")
-    parser.add_argument(
-        "--rows", action="append", choices=[*rows.BY_NAME, "outage", "connections"]
-    )
+    parser.add_argument("--rows", action="append", choices=[*rows.BY_NAME, *SECTIONS])
     parser.add_argument("--only", metavar="CONTESTANT:ROW")
     parser.add_argument("--seconds", type=float, default=5.0, help="with --only")
     return parser.parse_args()
 
 
-def _configure(server: Measured, victim: Measured, mute_port: int) -> None:
+def _wants(asked: argparse.Namespace, section: str) -> bool:
+    return not asked.only and section in (asked.rows or SECTIONS)
+
+
+def _configure(
+    server: Measured, victim: Measured, mute_port: int, nodes: Cluster | None
+) -> None:
     ports = {
         "": server.port,
         crowd.SCENE: server.port,
@@ -83,6 +101,8 @@ def _configure(server: Measured, victim: Measured, mute_port: int) -> None:
         outage.SCENES["never spoke"]: mute_port,
     }
     found: dict[str, Any] = cache_settings(ports)
+    if nodes is not None:
+        found[cluster.SCENE] = {**found["ours"], "LOCATION": nodes.url()}
     settings.configure(
         CACHES={"default": found["ours"], **found},
         SECRET_KEY="of the benchmarks, and of nothing else",
@@ -93,10 +113,14 @@ def _configure(server: Measured, victim: Measured, mute_port: int) -> None:
 
 
 def _run(
-    asked: argparse.Namespace, server: Measured, victim: Measured, mute_port: int
+    asked: argparse.Namespace,
+    server: Measured,
+    victim: Measured,
+    mute_port: int,
+    nodes: Cluster | None,
 ) -> results.Results:
     present, absent = line_up(server.port)
-    wanted = asked.rows or [*rows.BY_NAME, "outage", "connections"]
+    wanted = asked.rows or [*rows.BY_NAME, *SECTIONS]
     effort = interleave.QUICK if asked.quick else interleave.FULL
     gc.collect()
     gc.freeze()
@@ -124,6 +148,9 @@ def _run(
                     trips = roundtrips.count(row, contestant, server)
                     if trips is not None:
                         summary[contestant.name]["round_trips"] = trips
+    if nodes is not None:
+        print("cluster ...", file=sys.stderr)
+        found["cluster"] = cluster.measure(server, nodes, effort)
     if "connections" in wanted:
         print("connections ...", file=sys.stderr)
         found["connections"] = crowd.measure(server)

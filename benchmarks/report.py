@@ -137,6 +137,23 @@ def connections(results: Results) -> str:
     return table(head, lines)
 
 
+def cluster(results: Results) -> str:
+    """Return how much longer 300 keys take over three primaries than on one server."""
+    lines = [
+        [
+            f"`{'a' if colour == 'async' else ''}get_many` of 300",
+            _title(name),
+            f"{_number(taken, 'wall_us')} us",
+            _spread(taken["of_one_server"]),
+        ]
+        for colour, row in results["cluster"].items()
+        for name, taken in row.items()
+    ]
+    return table(
+        ["cluster of three primaries", "", "time", "times one server's"], lines
+    )
+
+
 def figures(results: Results) -> str:
     """Return the targets, each with the figure of this run."""
     return table(
@@ -170,6 +187,8 @@ def everything(results: Results) -> str:
     parts.append(round_trips(results))
     if "outage" in results:
         parts.append(outage(results))
+    if "cluster" in results:
+        parts.append(cluster(results))
     if "connections" in results:
         parts.append(connections(results))
     parts.append(figures(results))

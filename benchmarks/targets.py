@@ -94,6 +94,10 @@ def _crowd(colour: str, key: str) -> Callable[[Results], float | None]:
     return lambda results: results["connections"][colour]["ours"][key]
 
 
+def _cluster(colour: str) -> Callable[[Results], float | None]:
+    return lambda results: results["cluster"][colour]["ours"]["of_one_server"][0]
+
+
 TARGETS = (
     Target("`get` of a small dict, times the floor", _of_floor("get"), 1.5),
     Target("`get`, CPU, times redis-py's", _cpu_of_redis_py, 0.6),
@@ -131,6 +135,8 @@ TARGETS = (
         unit=" s",
     ),
     Target("silent server, breaker open", _breaker_open, 1, unit=" ms"),
+    Target("cluster, `get_many` of 300, times one server's", _cluster("sync"), 1.5),
+    Target("cluster, `aget_many` of 300, times one server's", _cluster("async"), 1.5),
     Target("connections, 300 threads", _crowd("sync", "peak"), POOL_SIZE),
     Target("connections, 300 threads, refused", _crowd("sync", "refused"), 0),
     Target(

@@ -114,13 +114,11 @@ def redis_debian(places: Places) -> Server:
 
 @pytest.fixture(params=SINGLE)
 def server(request: pytest.FixtureRequest, places: Places) -> Handle:
-    """Return running servers without data: one of each kind in turn.
+    """Return a running server without data, one of each kind in turn.
 
-    Below `tests/cache` each form in turn as well; see the `conftest.py` there.
+    Below `tests/cache` in all forms; see the `conftest.py` there.
     """
-    server: Handle = places[request.param]
-    server.heal()
-    return server
+    return places.fresh(request.param)
 
 
 @pytest.fixture

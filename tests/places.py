@@ -82,3 +82,9 @@ class Places:
         if name not in self._started:
             self._started[name] = self._stack.enter_context(MAKE[name]())
         return self._started[name]
+
+    def fresh(self, name: str) -> Any:
+        """Return a place as it was when it was started."""
+        place = self[name]
+        place.heal()
+        return place

@@ -77,6 +77,11 @@ class Cost:
         return max(0.0, self.milliseconds - self.database - self.cache)
 
     @property
+    def failures(self) -> int:
+        """How many steps failed."""
+        return sum(bool(step.error) for step in self.steps)
+
+    @property
     def failed(self) -> bool:
         """Whether a step failed (and the request was answered all the same)."""
         return any(step.error for step in self.steps)

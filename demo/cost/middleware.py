@@ -71,5 +71,6 @@ def _server_timing(cost: Cost) -> str:
         f'database;dur={cost.database:.2f};desc="{cost.queries}", '
         f'cache;dur={cost.cache:.2f};desc="{cost.round_trips}", '
         f"rest;dur={cost.rest:.2f}, "
+        f'failed;desc="{cost.failures}", '
         f"total;dur={cost.milliseconds:.2f}"
     )

@@ -20,7 +20,7 @@ from departures.clock import current_minute, zone
 from departures.reads import aread, read
 from departures.rows import shown
 from departures.switch import switch, uses_cache
-from outage.server import state
+from outage.servers import state
 
 LONGEST_SEARCH = 40
 
@@ -39,9 +39,10 @@ async def latest(request: HttpRequest) -> JsonResponse:
 async def airport(request: HttpRequest, code: str) -> HttpResponse:
     """Show the departures of one airport, in its local time."""
     code, now = code.upper(), current_minute()
+    # The braces keep both on one node of a cluster: one round trip there, too.
     wanted = {
-        f"airport:{code}": partial(queries.airport, code),
-        f"airport:{code}:{now}": partial(queries.airport_departures, code, now),
+        f"airport:{{{code}}}": partial(queries.airport, code),
+        f"airport:{{{code}}}:{now}": partial(queries.airport_departures, code, now),
     }
     found = await aread(wanted, use_cache=uses_cache(request))
     place, rows = (found[key] for key in wanted)

@@ -1,7 +1,8 @@
 """Settings of the demo: as few as a real site needs.
 
 Everything the site writes lies in `BASE_DIR`: the database, and the files of the
-embedded server. `DEMO_DATA` moves it elsewhere; `demo/check.py` does that.
+embedded server. `DEMO_DATA` moves it elsewhere; `demo/check.py` does that. `run.py
+--cluster` sets `DEMO_LOCATION`: to move from one server to a cluster is that one line.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 DEMO = Path(__file__).resolve().parent.parent
 BASE_DIR = Path(os.environ.get("DEMO_DATA", DEMO)).resolve()
 
-DEBUG = True
+DEBUG = os.environ.get("DEMO_DEBUG", "1") == "1"
 SECRET_KEY = "a demo has no secrets: make your own key for a real site"
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
 ROOT_URLCONF = "flightboard.urls"
@@ -35,7 +36,7 @@ MIDDLEWARE = [
 CACHES = {
     "default": {
         "BACKEND": "redpony.cache.RedisCache",
-        "LOCATION": "embedded://",
+        "LOCATION": os.environ.get("DEMO_LOCATION", "embedded://"),
         "KEY_PREFIX": "flights",
         "OPTIONS": {"ON_ERROR": "degrade"},
     }
@@ -65,6 +66,7 @@ TEMPLATES = [
             "context_processors": [
                 "django.template.context_processors.request",
                 "departures.switch.cache_switch",
+                "outage.guard.outage",
             ],
         },
     }

@@ -1,1 +1,1 @@
-"""The switch that takes Redis away: a fault on purpose, for the demo only."""
+"""Faults on purpose, for the demo only: a switch and a page that take Redis away."""

@@ -1,4 +1,4 @@
-"""Follows the breaker from the start of the process."""
+"""Writes down what Redpony tells, from the start of the process."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ class Outage(AppConfig):
     name = "outage"
 
     def ready(self) -> None:
-        from outage.server import note_breaker
+        from outage.record import KINDS, record
 
-        events.subscribe(note_breaker, events.BreakerChanged)
+        events.subscribe(record.note, *KINDS)

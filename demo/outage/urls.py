@@ -7,4 +7,9 @@ from django.urls import path
 from outage import views
 
 app_name = "outage"
-urlpatterns = [path("redis/", views.redis, name="redis")]
+urlpatterns = [
+    path("", views.page, name="page"),
+    path("latest/", views.latest, name="latest"),
+    path("do/", views.do, name="do"),
+    path("redis/", views.redis, name="redis"),
+]

@@ -17,6 +17,8 @@ W005    deploy  no password to another machine
 W007            two aliases, one of which empties the other
 W008    deploy  no KEY_PREFIX in a database that others use
 W012    deploy  a password in LOCATION
+W013    deploy  sessions that are read from replicas
+W014    deploy  fewer than three sentinels in LOCATION
 ======= ======= ==============================================================
 """
 
@@ -55,6 +57,8 @@ _WARNINGS: Final[dict[Topic, str]] = {
     "shared": "redpony.W007",
     "no prefix": "redpony.W008",
     "secret": "redpony.W012",
+    "old sessions": "redpony.W013",
+    "few sentinels": "redpony.W014",
 }
 
 _ALWAYS: Final[frozenset[Topic]] = frozenset({"shared"})

@@ -144,6 +144,13 @@ class ClusterDown(Unavailable, redis_errors.ClusterDownError):
     """The cluster has no primary for this slot, or not enough of them."""
 
 
+class NoReplicas(Unavailable, redis_errors.ResponseError):
+    """A primary has too few replicas in reach to take writes (`min-replicas-to-write`).
+
+    So does one that was cut off and replaced, where the servers are set up well.
+    """
+
+
 class TryAgain(Unavailable, redis_errors.TryAgainError):
     """Keys of one slot are being moved, and not all have arrived."""
 
@@ -197,6 +204,7 @@ _UNAVAILABLE: dict[str, type[Unavailable]] = {
     "LOADING": Loading,
     "MASTERDOWN": MasterDown,
     "CLUSTERDOWN": ClusterDown,
+    "NOREPLICAS": NoReplicas,
     "TRYAGAIN": TryAgain,
 }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests import places
+from tests.places import ALL, SINGLE, Handle, Places
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,5 +22,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" in metafunc.fixturenames:
         marked = metafunc.definition.get_closest_marker("single")
-        names = places.SINGLE if marked else places.ALL
+        names = SINGLE if marked else ALL
         metafunc.parametrize("server", names, indirect=True)
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest, places: Places) -> Handle:
+    """Return running servers without data, of each flavour and form in turn."""
+    return places.fresh(request.param)

@@ -120,7 +120,7 @@ def test_a_stall_longer_than_the_deadline(place, cache, healthy, record):
 def test_a_connection_that_is_closed_before_the_answer(
     place, caller, healthy, record
 ):
-    cache = caller(place.cache(DEADLINE=2, BREAKER={"FAILURES": 10**6}))
+    cache = caller(place.cache(DEADLINE=0.5, BREAKER={"FAILURES": 10**6}))
     found = []
     for (method, args), due in zip(METHODS, healthy, strict=True):
         if not due:

@@ -6,7 +6,7 @@ System checks and `manage.py redpony doctor` both say it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from django.conf import settings
@@ -15,7 +15,14 @@ from redpony.conf.links import is_local
 from redpony.conf.location import items
 from redpony.conf.model import AliasConfig, Examination
 from redpony.errors import InvalidSetting
-from redpony.wire.config import LinkConfig, Tcp, Unix
+from redpony.wire.config import (
+    Cluster,
+    Elsewhere,
+    LinkConfig,
+    Replicated,
+    Sentinels,
+    Tcp,
+)
 from redpony.wire.masking import masked
 from redpony.wire.url import EmbeddedUrl, ServerUrl, parse
 
@@ -28,6 +35,8 @@ Topic = Literal[
     "shared",
     "no prefix",
     "secret",
+    "old sessions",
+    "few sentinels",
 ]
 
 _OTHERS: Final = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "BROKER_URL")
@@ -72,7 +81,12 @@ def on_location(alias: str, location: Any) -> Iterator[Advice]:
 
 def on_config(config: AliasConfig) -> Iterator[Advice]:
     """Look at what one alias comes to."""
-    yield from _on_link(config.alias, config.link)
+    for link in _ends(config):
+        found = list(_on_link(config, link))
+        yield from found
+        if found:
+            break  # the others are alike
+    yield from _on_topology(config)
     codec = config.codec
     legacy = {codec.format, *codec.read_formats} - {"sealed"}
     if "django" in legacy or (legacy and codec.serializer == "pickle"):
@@ -90,7 +104,7 @@ def on_company(configs: Sequence[AliasConfig]) -> Iterator[Advice]:
     """Look at what several aliases, and Celery, have in common."""
     for index, one in enumerate(configs):
         for other in configs[:index]:
-            if _place(one.link) != _place(other.link):
+            if not _places(one) & _places(other):
                 continue
             flush = "flushdb" in (one.clear, other.clear)
             if one.key_prefix == other.key_prefix or flush:
@@ -107,7 +121,7 @@ def on_company(configs: Sequence[AliasConfig]) -> Iterator[Advice]:
                 yield from _bare(bare, f'"{(other if bare is one else one).alias}"')
     for config in configs:
         for name in _OTHERS:
-            if _place(config.link) not in _places_of(getattr(settings, name, None)):
+            if not _places(config) & _places_of(getattr(settings, name, None)):
                 continue
             if config.clear == "flushdb":
                 yield Advice(
@@ -134,33 +148,99 @@ def on_project(examined: Iterable[tuple[Any, Examination]]) -> list[Advice]:
     return found
 
 
-def _on_link(alias: str, link: LinkConfig) -> Iterator[Advice]:
-    if is_local(link.address):
+def sessions_live_in(alias: str) -> bool:
+    """Whether the project keeps its sessions in an alias, and nowhere else."""
+    engine = str(getattr(settings, "SESSION_ENGINE", ""))
+    here = str(getattr(settings, "SESSION_CACHE_ALIAS", "default")) == alias
+    return here and engine in (
+        "django.contrib.sessions.backends.cache",
+        "redpony.sessions",
+    )
+
+
+def _ends(config: AliasConfig) -> Iterator[LinkConfig]:
+    """What LOCATION names, one by one: servers, and sentinels for those they watch."""
+    topology = config.topology
+    if isinstance(topology, Replicated):
+        yield from topology.nodes
+    elif isinstance(topology, Cluster):
+        for seed in topology.seeds:
+            yield replace(config.link, address=seed)
+    elif isinstance(topology, Sentinels):
+        # The servers are where their sentinels are, as far as this can be seen.
+        for each in topology.sentinels:
+            if not is_local(each.address):
+                yield config.link
+            yield each
+    else:
+        yield config.link
+
+
+def _on_topology(config: AliasConfig) -> Iterator[Advice]:
+    topology = config.topology
+    if topology is None:
         return
+    if topology.read_from == "replica" and sessions_live_in(config.alias):
+        yield Advice(
+            "old sessions",
+            config.alias,
+            "it reads from replicas (READ_FROM), and sessions live here: a request may "
+            "see a session as it was before the one that came just before it, which "
+            "another process has answered.",
+            'Give sessions an alias of their own, with READ_FROM "primary".',
+        )
+    if isinstance(topology, Sentinels) and len(topology.sentinels) < 3:
+        number = len(topology.sentinels)
+        yield Advice(
+            "few sentinels",
+            config.alias,
+            f"LOCATION names {number} sentinel{'' if number == 1 else 's'} of "
+            f'"{topology.service}": a process that starts while they are down finds '
+            "no server.",
+            "Name all of them. There should be three or more, on machines of their "
+            "own.",
+        )
+
+
+def _on_link(config: AliasConfig, link: LinkConfig) -> Iterator[Advice]:
+    address = link.address
+    if is_local(address) and not isinstance(address, Elsewhere):
+        return
+    asks = isinstance(config.topology, Sentinels) and link is not config.link
+    where = f"the sentinel {address}" if asks else str(address)
+    if isinstance(address, Elsewhere):
+        where = f'the servers of "{address}"'
     if link.tls is None:
         yield Advice(
             "plain",
-            alias,
-            f"it talks to {link.address} in plain text: keys, values and the password "
-            "can be read on the way.",
-            "Write rediss:// in LOCATION, if the server speaks TLS; or keep both in "
-            "one private network and silence this check.",
+            config.alias,
+            f"it talks to {where} in plain text: "
+            + (
+                "whoever is on the way can name another server."
+                if asks
+                else "keys, values and the password can be read on the way."
+            ),
+            f"{'Set SENTINEL_TLS' if asks else 'Write rediss:// in LOCATION'}, if the "
+            "server speaks TLS; or keep both in one private network and silence this "
+            "check.",
         )
     elif not link.tls.verify:
         yield Advice(
             "unverified",
-            alias,
-            f"the certificate of {link.address} is not verified: anybody on the way "
+            config.alias,
+            f"the certificate of {where} is not verified: anybody on the way "
             "can pretend to be the server.",
-            'Name the authority instead: OPTIONS = {"TLS": {"CA_FILE": ...}}.',
+            f'Name the authority instead: OPTIONS = {{"{"SENTINEL_" if asks else ""}'
+            'TLS": {"CA_FILE": ...}}.',
         )
     shows_certificate = link.tls is not None and link.tls.cert_file is not None
     if not (link.password or link.credential_provider or shows_certificate):
         yield Advice(
             "no password",
-            alias,
-            f"it connects to {link.address} without a password.",
-            'Set one at the server, and OPTIONS["PASSWORD"] here.',
+            config.alias,
+            f"it connects to {where} without a password.",
+            f'Set one at the server, and OPTIONS["{"SENTINEL_" if asks else ""}'
+            'PASSWORD"] here.',
         )
 
 
@@ -174,13 +254,27 @@ def _bare(config: AliasConfig, company: str) -> Iterator[Advice]:
     )
 
 
-def _place(link: LinkConfig) -> tuple[Any, int]:
-    if isinstance(link.address, Tcp) and is_local(link.address):
-        return Tcp("localhost", link.address.port), link.db
-    return link.address, link.db
+def _places(config: AliasConfig) -> set[tuple[Any, int]]:
+    """The databases that an alias may be in; two that share one share all."""
+    topology = config.topology
+    if isinstance(topology, Sentinels):
+        return {
+            (_local((each.address, topology.service)), config.link.db)
+            for each in topology.sentinels
+        }
+    return {(_local(each.address), each.db) for each in _ends(config)}
 
 
-def _places_of(url: Any) -> set[tuple[Tcp | Unix, int]]:
+def _local(address: Any) -> Any:
+    """The address, by one name where it is this machine's."""
+    if isinstance(address, tuple):
+        return (_local(address[0]), address[1])
+    if isinstance(address, Tcp) and is_local(address):
+        return Tcp("localhost", address.port)
+    return address
+
+
+def _places_of(url: Any) -> set[tuple[Any, int]]:
     if not isinstance(url, str):
         return set()
     try:
@@ -189,10 +283,7 @@ def _places_of(url: Any) -> set[tuple[Tcp | Unix, int]]:
         return set()
     if not isinstance(found, ServerUrl):
         return set()
-    address = found.address
-    if isinstance(address, Tcp) and is_local(address):
-        address = Tcp("localhost", address.port)
-    return {(address, found.db or 0)}
+    return {(_local(found.address), found.db or 0)}
 
 
 def _written(location: Any) -> list[str]:

@@ -9,12 +9,14 @@ from typing import Any, Final
 
 from django.conf import settings
 
-from redpony.conf.advice import on_project
+from redpony.conf.advice import on_project, sessions_live_in
 from redpony.conf.model import AliasConfig, Examination
 from redpony.conf.project import Backend, backends
-from redpony.management import moving
-from redpony.management.node import Node, ask
+from redpony.management import moving, standing
+from redpony.management.node import Node, Survey, survey
 from redpony.management.text import columns, points, size, wrapped
+from redpony.wire.config import Replicated, Sentinels, Tls
+from redpony.wire.topology.link import label_of
 
 # What everybody reads in a URL.
 _PLAIN: Final = frozenset({"LOCATION: db", "LOCATION: username", "LOCATION: password"})
@@ -26,7 +28,7 @@ class _Patient:
 
     backend: Backend
     examination: Examination
-    node: Node | None = None
+    survey: Survey | None = None
     errors: list[str] = field(default_factory=list[str])
     warnings: list[str] = field(default_factory=list[str])
 
@@ -69,24 +71,44 @@ def _examine(patient: _Patient, *, offline: bool) -> None:
     patient.errors.extend(_missing_files(config))
     if offline:
         return
-    patient.node = node = ask(config)
-    if node.reason:
-        patient.errors.append(f"The server cannot be asked: {node.reason}")
-    if node.too_old:
-        patient.errors.append(
-            f"The server is Redis {node.version}; Redpony needs 6.2 or later."
-        )
-    patient.warnings.extend(_eviction(patient.backend.alias, node))
+    patient.survey = found = survey(config)
+    several = len(found.nodes) > 1
+    patient.errors.extend(found.faults)
+    for node in found.nodes:
+        which = f"The server {node.address}" if several else "The server"
+        if node.reason:
+            patient.errors.append(f"{which} cannot be asked: {node.reason}")
+        if node.too_old:
+            patient.errors.append(
+                f"{which} is Redis {node.version}; Redpony needs 6.2 or later."
+            )
+    patient.warnings.extend(standing.warnings(config, found))
+    # Replicas evict what their primary does.
+    leading = [each for each in found.nodes if each.role == "primary"]
+    eviction = (
+        text
+        for each in leading or found.nodes
+        for text in _eviction(patient.backend.alias, each)
+    )
+    patient.warnings.extend(dict.fromkeys(eviction))
 
 
 def _missing_files(config: AliasConfig) -> Iterator[str]:
-    tls = config.link.tls
-    if tls is None:
-        return
-    for name in ("ca_file", "ca_path", "cert_file", "key_file"):
-        path = getattr(tls, name)
-        if path and not Path(path).exists():
-            yield f"TLS {name.upper()}: there is no {path}."
+    topology = config.topology
+    links = [("TLS", config.link)]
+    if isinstance(topology, Replicated):
+        links += [("TLS", each) for each in topology.nodes]
+    if isinstance(topology, Sentinels):
+        links += [("SENTINEL_TLS", each) for each in topology.sentinels]
+    seen: set[Tls] = set()
+    for option, link in links:
+        if link.tls is None or link.tls in seen:
+            continue
+        seen.add(link.tls)
+        for name in ("ca_file", "ca_path", "cert_file", "key_file"):
+            path = getattr(link.tls, name)
+            if path and not Path(path).exists():
+                yield f"{option} {name.upper()}: there is no {path}."
 
 
 def _eviction(alias: str, node: Node) -> Iterator[str]:
@@ -110,12 +132,7 @@ def _eviction(alias: str, node: Node) -> Iterator[str]:
 def _lasting(alias: str) -> list[str]:
     """What this alias holds, as far as settings say, that must not be evicted."""
     found: list[str] = []
-    engine = str(getattr(settings, "SESSION_ENGINE", ""))
-    here = str(getattr(settings, "SESSION_CACHE_ALIAS", "default")) == alias
-    if here and engine in (
-        "django.contrib.sessions.backends.cache",
-        "redpony.sessions",
-    ):
+    if sessions_live_in(alias):
         found.append("sessions live")
     rooms: Any = getattr(settings, "REDPONY", None)
     for name in ("LOCKS", "SESSIONS", "STREAMS", "TASKS"):
@@ -127,12 +144,14 @@ def _lasting(alias: str) -> list[str]:
 
 def _report(patient: _Patient) -> Iterator[str]:
     backend, examination = patient.backend, patient.examination
-    place = examination.config.link.label if examination.config else "not readable"
+    place = _place(examination)
     title = f'CACHES["{backend.alias}"], served by {backend.family}, {place}'
     yield title
     yield "=" * len(title)
-    if patient.node:
-        yield from wrapped(_told(patient.node), "Server: ")
+    for node in patient.survey.nodes if patient.survey else ():
+        several = examination.config is not None and examination.config.topology
+        where = f"{node.address}, " if several else ""
+        yield from wrapped(f"{where}{_told(node)}", "Server: ")
     yield ""
     yield from _section("Errors", patient.errors)
     yield from _section("Warnings", patient.warnings)
@@ -150,6 +169,15 @@ def _report(patient: _Patient) -> Iterator[str]:
             for line in moving.steps(backend, examination):
                 yield f"  {line}".rstrip()
             yield ""
+
+
+def _place(examination: Examination) -> str:
+    config = examination.config
+    if config is None:
+        return "not readable"
+    if config.topology is None:
+        return config.link.label
+    return label_of(config.link, config.topology)
 
 
 def _section(title: str, texts: Sequence[str]) -> Iterator[str]:
@@ -186,7 +214,10 @@ def _told(node: Node) -> str:
         return "it answers, and does not say more to this user"
     memory = f"{size(node.memory)} used"
     limit = f" of {size(node.limit)} ({node.policy})" if node.limit else ", no limit"
-    return f"{node.name} {node.version}, {node.role}, {memory}{limit}"
+    told = (f"{node.name} {node.version}", node.role, node.standing)
+    # A sentinel keeps no data.
+    held = () if node.role == "sentinel" else (f"{memory}{limit}",)
+    return ", ".join([*(each for each in told if each), *held])
 
 
 def _listed(texts: Sequence[str]) -> str:

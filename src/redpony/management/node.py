@@ -1,20 +1,28 @@
-"""What one server says of itself: two commands, PING and INFO."""
+"""What servers say of themselves: two commands each, PING and INFO."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import redis
 
 from redpony import embedded
-from redpony.clients import redis_client
+from redpony.clients import single
 from redpony.conf import AliasConfig
-from redpony.errors import RedponyError
+from redpony.connections import link_for
+from redpony.errors import InvalidSetting, RedponyError
+from redpony.wire.config import LinkConfig, Sentinels
+from redpony.wire.topology.link import TopologyLink
+from redpony.wire.topology.shape import Shape, Shard
+from redpony.wire.topology.slots import SLOTS
 
 OLDEST: Final = (6, 2)
+
+_ROLES: Final = {"master": "primary", "slave": "replica"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +30,9 @@ class Node:
     """A server as it was a moment ago.
 
     `reason` is empty if it answered. `idle` is the embedded server when nobody
-    uses it. What it would not tell is None.
+    uses it. What it would not tell is None. `slots` is how many a cluster's primary
+    has; `behind` is how many bytes a replica lacks, None where its link is down;
+    `others` is how many sentinels a sentinel knows, itself included.
     """
 
     address: str
@@ -39,6 +49,11 @@ class Node:
     hits: int | None = None
     misses: int | None = None
     connections: int | None = None
+    offset: int | None = None
+    linked: bool = True
+    behind: int | None = None
+    slots: int | None = None
+    others: int | None = None
 
     @property
     def hit_ratio(self) -> float | None:
@@ -55,39 +70,134 @@ class Node:
         )
         return self.name == "redis" and bool(numbers) and numbers < OLDEST
 
+    @property
+    def standing(self) -> str:
+        """What it is among the others; empty for a server that stands alone."""
+        if self.role == "sentinel":
+            return "" if self.others is None else f"one of {self.others}"
+        if self.slots is not None:
+            return f"{self.slots} slots"
+        if self.role != "replica":
+            return ""
+        if not self.linked:
+            return "cut off from its primary"
+        return "" if self.behind is None else f"{self.behind} bytes behind"
 
-def ask(config: AliasConfig) -> Node:
-    """Ask the primary of an alias; an embedded one is not started for it."""
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The servers of an alias, and what is wrong with all of them together."""
+
+    nodes: list[Node]
+    faults: list[str] = field(default_factory=list[str])
+
+
+def survey(config: AliasConfig) -> Survey:
+    """Ask every server of an alias; an embedded one is not started for it."""
     link = config.link
+    if config.topology is not None:
+        return _several(config)
     if isinstance(link.address, embedded.Embedded):
         try:
             running = embedded.status(link.address).running
         except (RedponyError, OSError) as error:
-            return Node(link.label, reason=str(error))
+            return Survey([Node(link.label, reason=str(error))])
         if not running:
-            return Node(link.label, idle=True)
+            return Survey([Node(link.label, idle=True)])
+    return Survey([_ask(link)])
+
+
+def _several(config: AliasConfig) -> Survey:
+    link = link_for(config.link, config.topology)
+    assert isinstance(link, TopologyLink)
+    sentinels = _sentinels(config)
+    # The last look may be a minute old, and the first has yet to be.
+    error = link.look(config.link.connect_timeout)
     try:
-        client: Any = redis_client(config)
+        shape = link.shape
+    except RedponyError as unknown:
+        reason = _said(error or unknown)
+        return Survey([*sentinels, Node(link.label, reason=reason)])
+    shards = sorted(shape.shards, key=lambda each: str(each.primary.address))
+    servers = [
+        [shard.primary, *sorted(shard.replicas, key=lambda each: str(each.address))]
+        for shard in shards
+    ]
+    asked = iter(_ask_all([each.config for group in servers for each in group]))
+    nodes: list[Node] = []
+    for shard, group in zip(shards, servers, strict=True):
+        primary, *replicas = (next(asked) for _ in group)
+        slots = _slots_of(shape, shard) if shape.table else None
+        nodes.append(replace(primary, slots=slots))
+        nodes.extend(_behind(each, primary) for each in replicas)
+    return Survey([*nodes, *sentinels], _faults(shape, nodes))
+
+
+def _faults(shape: Shape, nodes: list[Node]) -> list[str]:
+    found: list[str] = []
+    if shape.table:
+        missing = sum(shard is None for shard in shape.table)
+        if missing:
+            found.append(
+                f"The cluster has no server for {missing} of its {SLOTS} slots: what "
+                "lies in them cannot be read or written."
+            )
+    elif not any(node.role == "primary" for node in nodes):
+        found.append("None of the servers is a primary now: nothing can be written.")
+    return found
+
+
+def _sentinels(config: AliasConfig) -> list[Node]:
+    topology = config.topology
+    if not isinstance(topology, Sentinels):
+        return []
+    return [
+        replace(node, role="sentinel") if node.name else node
+        for node in _ask_all(topology.sentinels, topology.service)
+    ]
+
+
+def _ask_all(
+    configs: list[LinkConfig] | tuple[LinkConfig, ...], service: str = ""
+) -> list[Node]:
+    # At once: one that hangs holds none of the others up.
+    with ThreadPoolExecutor(max(len(configs), 1)) as threads:
+        return list(threads.map(lambda each: _ask(each, service), configs))
+
+
+def _ask(config: LinkConfig, service: str = "") -> Node:
+    try:
+        client: Any = single.blocking(config)
+    except (RedponyError, OSError) as error:
+        return Node(config.label, reason=_said(error))
+    try:
+        return _answers(config, client, service)
+    finally:
+        client.connection_pool.disconnect()
+
+
+def _answers(config: LinkConfig, client: Any, service: str) -> Node:
+    label = str(config.address) if service else config.label
+    try:
         client.ping()
         start = time.perf_counter()
         client.ping()
         ping = time.perf_counter() - start
-    except redis.exceptions.NoPermissionError as error:
-        # It answers, and does not let this user look: still up.
-        return Node(link.label, mode=_said(error))
-    except (redis.RedisError, RedponyError, OSError) as error:
-        return Node(link.label, reason=_said(error))
+    except (redis.RedisError, InvalidSetting, OSError) as error:
+        return Node(label, reason=_said(error))
     try:
         info: Mapping[str, Any] = client.info()
     except redis.RedisError as error:
-        return Node(link.label, ping=ping, mode=_said(error))
+        # It answers, and does not let this user look: still up.
+        return Node(label, ping=ping, mode=_said(error))
     name = "valkey" if "valkey_version" in info else "redis"
+    role = str(info.get("role", ""))
     return Node(
-        address=link.label,
+        address=label,
         name=name,
         version=str(info.get(f"{name}_version", "")),
         mode=str(info.get("server_mode", info.get("redis_mode", ""))),
-        role={"master": "primary", "slave": "replica"}.get(str(info.get("role")), ""),
+        role=_ROLES.get(role, ""),
         ping=ping,
         memory=info.get("used_memory"),
         limit=info.get("maxmemory"),
@@ -95,7 +205,35 @@ def ask(config: AliasConfig) -> Node:
         hits=info.get("keyspace_hits"),
         misses=info.get("keyspace_misses"),
         connections=info.get("connected_clients"),
+        offset=info.get(
+            "slave_repl_offset" if role == "slave" else "master_repl_offset"
+        ),
+        linked=role != "slave" or info.get("master_link_status") == "up",
+        others=_others(info, service),
     )
+
+
+def _others(info: Mapping[str, Any], service: str) -> int | None:
+    """How many sentinels watch a service, by one of them."""
+    for name, value in info.items():
+        if (
+            name.startswith("master")
+            and isinstance(value, dict)
+            and value.get("name") == service
+        ):
+            return int(value["sentinels"])
+    return None
+
+
+def _behind(replica: Node, primary: Node) -> Node:
+    if replica.offset is None or primary.offset is None or not replica.linked:
+        return replica
+    # They were not asked in the same instant.
+    return replace(replica, behind=max(primary.offset - replica.offset, 0))
+
+
+def _slots_of(shape: Shape, shard: Shard) -> int:
+    return sum(each is shard for each in shape.table or ())
 
 
 def _said(error: BaseException) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from redpony.conf.project import Backend, backends
-from redpony.management.node import Node, ask
+from redpony.management.node import Node, survey
 from redpony.management.text import columns, size, wrapped
 
 _HEAD = (
@@ -27,11 +29,13 @@ def status(only: str | None = None) -> tuple[bool, list[str]]:
     for backend in backends("Redpony"):
         if only and backend.alias != only:
             continue
-        state, cells, remark = _row(backend)
-        well = well and state in ("up", "idle")
-        rows.append((backend.alias, state, *cells))
-        if remark:
-            remarks[len(rows)] = remark
+        for state, cells, remark in _rows(backend):
+            well = well and state in ("up", "idle")
+            if cells:
+                rows.append((backend.alias, state, *cells))
+            if remark:
+                before = remarks.get(len(rows))
+                remarks[len(rows)] = f"{before} {remark}" if before else remark
     if not rows:
         return _nothing(only)
     lines: list[str] = []
@@ -42,12 +46,20 @@ def status(only: str | None = None) -> tuple[bool, list[str]]:
     return well, lines
 
 
-def _row(backend: Backend) -> tuple[str, tuple[str, ...], str]:
+def _rows(backend: Backend) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """Return state, cells and remark of each server; a remark alone is on all."""
     examination = backend.examined()
     if examination.config is None:
         blank = ("-",) * (len(_HEAD) - 2)
-        return "BAD", blank, " ".join(str(each) for each in examination.problems)
-    node = ask(examination.config)
+        yield "BAD", blank, " ".join(str(each) for each in examination.problems)
+        return
+    found = survey(examination.config)
+    yield from map(_row, found.nodes)
+    for fault in found.faults:
+        yield "DOWN", (), fault
+
+
+def _row(node: Node) -> tuple[str, tuple[str, ...], str]:
     if node.reason:
         return "DOWN", _cells(node), node.reason
     if node.idle:
@@ -65,11 +77,13 @@ def _cells(node: Node) -> tuple[str, ...]:
         for each in (
             node.name,
             node.version,
-            node.mode if node.name and node.mode != "standalone" else "",
-            node.role if node.role != "primary" else "",
+            node.mode if node.mode not in ("standalone", node.role) else "",
+            node.role if node.role != "primary" or node.standing else "",
         )
-        if each
+        if each and node.name
     )
+    if node.standing:
+        server = f"{server}, {node.standing}"
     limit = f" of {size(node.limit)}" if node.limit else ""
     ratio = node.hit_ratio
     return (

@@ -8,6 +8,7 @@
  * @property {number} total milliseconds until the response was made
  * @property {number} queries
  * @property {number} roundTrips
+ * @property {number} failed operations of the cache that had no answer
  */
 
 /** @typedef {{name: string, duration: number, description: string}} Entry */
@@ -29,6 +30,7 @@ export function timing(entries) {
     total: duration("total"),
     queries: count("database"),
     roundTrips: count("cache"),
+    failed: count("failed"),
   };
 }
 

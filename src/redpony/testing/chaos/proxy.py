@@ -318,7 +318,7 @@ class Proxy:
         The result is a context manager that ends with `up()`.
         """
         self._leave(self._listener.shut)
-        pass
+        self._loop.do(self._loop.close_all)
         return Outage(self)
 
     def vanish(self) -> Outage:

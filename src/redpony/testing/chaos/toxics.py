@@ -48,7 +48,6 @@ class Stage:
         self.random = random
         self.size = 0
         """How many bytes are kept here."""
-        self._last = now
         self._kept: deque[tuple[float, Piece]] = deque()
 
     def put(self, piece: Piece, now: float) -> None:
@@ -85,9 +84,8 @@ class Stage:
         return self.take(math.inf)
 
     def _keep(self, piece: Piece, at: float) -> None:
-        # Nothing overtakes: what is due earlier waits for what came before it.
-        self._last = max(self._last, at)
-        self._kept.append((self._last, piece))
+        # What is due earlier than what came before it waits for that: see `take`.
+        self._kept.append((at, piece))
         if isinstance(piece, bytes):
             self.size += len(piece)
 
@@ -116,18 +114,18 @@ class Bandwidth(Stage):
     def __init__(self, now: float, random: Random, *, rate: float) -> None:
         super().__init__(now, random)
         self._rate = rate
+        self._free = now
 
     def treat(self, piece: Piece, now: float) -> Iterator[tuple[float, Piece]]:
-        at = max(now, self._last)
         if isinstance(piece, End):
-            yield at, piece
+            yield now, piece
             return
         # A tenth of a second's worth at once, as Toxiproxy sends it.
         step = max(1, int(self._rate / 10))
         for start in range(0, len(piece), step):
             part = piece[start : start + step]
-            at += len(part) / self._rate
-            yield at, part
+            self._free = max(now, self._free) + len(part) / self._rate
+            yield self._free, part
 
 
 class Slicer(Stage):

@@ -78,13 +78,22 @@ class RoutedAsyncDriver(AsyncDrive):
         if not commands:
             return Replies([])
         lasts = lasts or commands[0].timeout
+        how = {"together": batch.same_connection, "atomic": batch.atomic}
         try:
-            items = await self._travel(
-                commands, lasts, together=batch.same_connection, atomic=batch.atomic
-            )
+            shape = self._link.known
+            if shape is None or shape.table is not None or self._reads_replicas:
+                return Replies(await self._travel(commands, lasts, **how))
+            # One server has it all: its own driver, and the route for the rest.
+            replies = await shape.shards[0].primary.awaiting.ask_all(batch, lasts)
+            refused = quick.refused(self._link, commands, replies.items)
+            if refused:
+                again = [commands[index] for index in refused]
+                items = await self._travel(again, lasts, **how)
+                for index, item in zip(refused, items, strict=True):
+                    replies.items[index] = item
         except Unavailable as error:
-            items = [error] * len(commands)
-        return Replies(items)
+            return Replies([error] * len(commands))
+        return replies
 
     async def wait(self, effect: Wait) -> Any:
         """Return the reply to a blocking command; None where its time ran out."""

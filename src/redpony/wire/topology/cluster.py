@@ -32,6 +32,7 @@ class ClusterView:
         reads = topology.read_from == "replica"
         self.nodes = Nodes(replace(config, readonly=reads), topology.remap)
         self._seeds = [self.nodes.node(each) for each in topology.seeds]
+        self._last: tuple[list[Any], Shape] | None = None
 
     def first(self) -> Shape | None:
         return None
@@ -76,6 +77,15 @@ class ClusterView:
         return None if best is None else (best[1], best[2])
 
     def _shape(self, asked: Node, slots: list[Any]) -> Shape:
+        last = self._last
+        if last is not None and last[0] == slots and not last[1].patched:
+            # Comparing replies costs less than making a table of 16384 slots.
+            return last[1]
+        shape = self._read(asked, slots)
+        self._last = (slots, shape)
+        return shape
+
+    def _read(self, asked: Node, slots: list[Any]) -> Shape:
         replicas: dict[Node, list[Node]] = {}
         ranges: list[tuple[int, int, Node]] = []
         for start, end, *servers in slots:

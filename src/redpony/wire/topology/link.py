@@ -81,6 +81,8 @@ class TopologyLink:
         self.topology = topology
         self.view = _view(config, topology)
         self.known: Shape | None = None
+        """What the topology looks like; None until it was looked at, in this process."""
+        self._remembered = self.view.first()
         self.moves = 0
         """How often a slot or a primary has changed hands, as far as we know."""
         self.watcher = Watcher(_Looker(self), _pace(topology), f"redpony {self.label}")
@@ -89,9 +91,6 @@ class TopologyLink:
         self.facts = CommonFacts(self)
         self.blocking = RoutedDriver(self)
         self.awaiting = RoutedAsyncDriver(self)
-        first = self.view.first()
-        if first is not None:
-            self.take(first)
         _links.add(self)
 
     # As a link to one server
@@ -112,7 +111,12 @@ class TopologyLink:
     def close(self) -> None:
         """Close what is idle, and stop watching until the next operation."""
         self.watcher.stop()
+        self._forget()
         self.view.nodes.close()
+
+    def _forget(self) -> None:
+        """Look again before the next operation: nobody watches any more."""
+        self._remembered, self.known = self.known or self._remembered, None
 
     def nodes(self) -> list[Link]:
         """Return a link for every server that is known, without asking."""
@@ -145,6 +149,7 @@ class TopologyLink:
                 self.moves += 1
                 self.watcher.stir()
             shape.table[slot] = shard
+            shape.patched = True
         return node
 
     def at(self, host: str, port: int) -> Node:
@@ -153,7 +158,7 @@ class TopologyLink:
     def take(self, shape: Shape) -> None:
         """Make a shape the one that is gone by."""
         before = self.known
-        if shape.same_as(before):
+        if shape is before or shape.same_as(before):
             return
         self.moves += 1
         for node in shape.replicas:
@@ -170,23 +175,44 @@ class TopologyLink:
 
     def find(self, expires: float) -> Shape:
         """Return the shape, waiting for the first look at it."""
-        shape = self.known
+        shape = self._at_hand()
         if shape is None:
             error = self.look(expires - time.monotonic())
-            shape = self.known
-            if shape is None:
-                raise _unknown(self.label, error)
+            shape = self._after_a_look(error)
         return shape
 
     async def afind(self, lasts: float) -> Shape:
         """Return the shape, awaiting the first look at it."""
-        shape = self.known
+        shape = self._at_hand()
         if shape is None:
             error = await self.alook(lasts)
-            shape = self.known
-            if shape is None:
-                raise _unknown(self.label, error)
+            shape = self._after_a_look(error)
         return shape
+
+    def _at_hand(self) -> Shape | None:
+        """Return the shape if nobody has to wait for it; raise if nobody should."""
+        if self.known is not None:
+            return self.known
+        first = self.view.first()
+        if first is not None:
+            # A list says who is who, until a server says otherwise.
+            self.take(self._remembered or first)
+            if self.reads_replicas:
+                self.watcher.start()
+            return self.known
+        failure = self.watcher.failure(self.config.breaker_cooldown)
+        if failure is not None:
+            self.nudge()
+            raise _unknown(self.label, failure)
+        return None
+
+    def _after_a_look(self, error: BaseException | None) -> Shape:
+        if self.known is None and self._remembered is not None:
+            # Nobody could be asked: what was true in the parent, or before, has to do.
+            self.take(self._remembered)
+        if self.known is None:
+            raise _unknown(self.label, error)
+        return self.known
 
     def look(self, lasts: float) -> BaseException | None:
         """Wait for a look, at most some seconds; return what it met."""
@@ -234,6 +260,7 @@ class TopologyLink:
     def reset_after_fork(self) -> None:
         self.view.nodes.reset_after_fork()
         self.watcher.reset_after_fork()
+        self._forget()
 
     def __repr__(self) -> str:
         return f"<TopologyLink to {self.label}>"

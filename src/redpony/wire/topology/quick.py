@@ -8,6 +8,7 @@ the other way costs an object a key.
 from __future__ import annotations
 
 from binascii import crc_hqx
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from redpony.commands import GET, MGET, Access, Argument, Command, Spread
@@ -19,6 +20,8 @@ from redpony.errors import (
     Loading,
     MasterDown,
     Moved,
+    NoReplicas,
+    PoolExhausted,
     ProtocolError,
     ReadOnly,
     RedponyError,
@@ -44,6 +47,7 @@ _REROUTED = (
     ClusterDown,
     MasterDown,
     Loading,
+    NoReplicas,
 )
 FEW: Final = 4
 """So many keys are not worth the bulk way."""
@@ -95,12 +99,25 @@ def goes_on(link: TopologyLink, command: Command, error: RedponyError) -> bool:
         return True
     if isinstance(error, _REROUTED):
         return True
-    if not isinstance(error, Unavailable):
+    if not isinstance(error, Unavailable) or isinstance(error, PoolExhausted):
         return False
     link.nudge()
     if isinstance(error, (DeadlineExceeded, AuthenticationFailed, ProtocolError)):
         return False
     return error.outcome == "not_sent" or command.kind.safe
+
+
+def refused(
+    link: TopologyLink, commands: Sequence[Command], items: list[Any]
+) -> list[int]:
+    """Return which commands of a batch could still be answered by a route."""
+    if not any([isinstance(item, RedponyError) for item in items]):  # noqa: C419
+        return []
+    return [
+        index
+        for index, (command, item) in enumerate(zip(commands, items, strict=True))
+        if isinstance(item, RedponyError) and goes_on(link, command, item)
+    ]
 
 
 class Part:

@@ -27,7 +27,9 @@ from redpony.errors import (
     Loading,
     MasterDown,
     Moved,
+    NoReplicas,
     NotPrimary,
+    PoolExhausted,
     ReadOnly,
     RedponyError,
     TryAgain,
@@ -343,10 +345,12 @@ def _verdict(  # noqa: PLR0911 (a table of what each refusal asks for)
         return _Again(pause=PAUSE * 2 ** min(piece.hops, 5))
     if piece.spare:
         return _from_replica(piece, error, node)
-    if isinstance(error, (ReadOnly, NotPrimary, ClusterDown)):
+    if isinstance(error, (ReadOnly, NotPrimary, ClusterDown, NoReplicas)):
         chart.nudge()
         return _AFTER_A_LOOK if piece.hops <= 2 and piece.pinned is None else None
-    if not isinstance(error, Unavailable) or isinstance(error, (Loading, MasterDown)):
+    if not isinstance(error, Unavailable) or isinstance(
+        error, (Loading, MasterDown, PoolExhausted)
+    ):
         return None
     chart.nudge()
     if piece.pinned is not None or isinstance(error, DeadlineExceeded):
@@ -380,10 +384,6 @@ def _keep_what_may_succeed(chart: Chart, pieces: list[Piece]) -> None:
         error = piece.replies[0]
         same = node is piece.to and piece.asking is None
         if not (same and isinstance(error, (Unavailable, ReadOnly))):
-            piece.replies = []
-        elif isinstance(error, ReadOnly) and piece.hops == 1:
-            # Its role may have changed on the way; a new connection will tell.
-            node.close()
             piece.replies = []
 
 

@@ -41,13 +41,15 @@ class Shard:
 class Shape:
     """The shards, and for a cluster the shard of each slot (None: of nobody)."""
 
-    __slots__ = ("shards", "table")
+    __slots__ = ("patched", "shards", "table")
 
     def __init__(
         self, shards: Sequence[Shard], table: list[Shard | None] | None = None
     ) -> None:
         self.shards = tuple(shards)
         self.table = table
+        self.patched = False
+        """Whether a MOVED has changed the table since it was looked at."""
 
     @property
     def primaries(self) -> tuple[Node, ...]:

@@ -75,6 +75,7 @@ class Watcher:
         self._complained = 0.0
         self._trouble_since = 0.0
         self._due = 0.0
+        self._failed: tuple[float, BaseException] | None = None
         self.looks = 0
         """How many looks there were: for tests and `status`."""
 
@@ -103,6 +104,13 @@ class Watcher:
         with self._lock:
             self._ensure()
         self._rouse()
+
+    def failure(self, within: float) -> BaseException | None:
+        """Return what the last look met, if it ended that few seconds ago."""
+        failed = self._failed
+        if failed is None or time.monotonic() - failed[0] > within:
+            return None
+        return failed[1]
 
     def start(self) -> None:
         """Begin to watch, if nobody does."""
@@ -193,6 +201,7 @@ class Watcher:
         if well and began - self._complained > SOON:
             self._trouble_since = 0.0
         self.looks += 1
+        self._failed = None if error is None else (time.monotonic(), error)
         self._tell(asked, error)
         rest = began + GAP - time.monotonic()
         if rest > 0:
