@@ -1,17 +1,22 @@
 """Start the demo: `make demo`, or `python demo/run.py`.
 
 Makes the database if it is missing, finds a free port unless `PORT` names one, serves
-the site with uvicorn on this machine only, and says where. Ctrl-C ends it, and with it
-the embedded Redis server.
+the site with uvicorn on this machine only, and says where. With `--cluster` (`make
+demo-cluster`) its cache is a cluster of six local nodes. Ctrl-C ends everything, the
+Redis servers with it.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import signal
 import socket
 import sys
 import time
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import django
 import uvicorn
@@ -38,17 +43,36 @@ class Server(uvicorn.Server):
 
 def main() -> None:
     """Prepare, serve, and leave nothing behind."""
-    django.setup()
-    from departures.fill import prepare
-    from outage.server import begin, end
-
+    parser = argparse.ArgumentParser(description="Start the demo.")
+    parser.add_argument(
+        "--cluster", action="store_true", help="on a cluster of six local nodes"
+    )
+    arguments = parser.parse_args()
+    for name in ("SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), _leave)
+    servers = None
     listener = _listen(os.environ.get("PORT"))
     try:
+        if arguments.cluster:
+            from outage.cluster import LocalCluster
+
+            servers = LocalCluster()
+            print("Starting six nodes ...", flush=True)
+            servers.begin()
+            os.environ["DEMO_LOCATION"] = servers.url
+            print(f"DEMO_LOCATION={servers.url}", flush=True)
+        django.setup()
+        from departures.fill import prepare
+        from outage.servers import adopt, ours
+
         started = time.perf_counter()
         print("Preparing the timetable ...", flush=True)
         if prepare():
             print(f"Made in {time.perf_counter() - started:.1f} s.", flush=True)
-        begin()
+        if servers is not None:
+            adopt(servers)
+        elif (servers := ours()) is not None:
+            servers.begin()
         server = Server(
             uvicorn.Config(
                 "flightboard.asgi:application",
@@ -62,8 +86,15 @@ def main() -> None:
     except KeyboardInterrupt:
         pass  # that is how it ends
     finally:
+        # A second Ctrl-C must not leave half of it behind.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         listener.close()
-        end()
+        if servers is not None:
+            servers.end()
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _listen(port: str | None) -> socket.socket:

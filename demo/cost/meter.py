@@ -84,7 +84,7 @@ class Cost:
     @property
     def failed(self) -> bool:
         """Whether a step failed (and the request was answered all the same)."""
-        return any(step.error for step in self.steps)
+        return self.failures > 0
 
 
 current: ContextVar[Cost | None] = ContextVar("cost", default=None)

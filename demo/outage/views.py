@@ -73,17 +73,17 @@ async def redis(request: HttpRequest) -> HttpResponse:
     """Freeze the servers, or let them go on: the board's switch."""
     servers = _ours()
     if request.POST.get("on") == "1":
-        change, done = servers.thaw, "switched Redis on"
+        change, done = servers.thaw, "Switched Redis on"
     else:
-        change, done = servers.freeze, "switched Redis off"
+        change, done = servers.freeze, "Switched Redis off"
     await sync_to_async(change, thread_sensitive=False)()
-    record.tell("You", done, done.removeprefix("switched "))
+    record.tell("You", done, done.removeprefix("Switched "))
     return redirect("departures:board")
 
 
 def _do(verb: str, number: int) -> None:
     servers = _ours()
-    name = {each.number: each.name for each in servers.look()}[number].lower()
+    name = {each.number: each.name for each in servers.look()}[number]
     short = "" if servers.engine == "embedded" else f" {number}"
     done = DONE[verb]
     # Before it is done: what follows from it is told after it.

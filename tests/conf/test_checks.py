@@ -47,7 +47,7 @@ def test_settings_that_are_fine_are_fine():
         (ours("env://REDPONY_UNSET"), "redpony.E001"),
         (ours("redis://h", OPTIONS={"DEADLIN": 1}), "redpony.E002"),
         (ours("redis://h", OPTIONS={"POOL_SIZE": 0}), "redpony.E005"),
-        (ours("redis://h", OPTIONS={"SENTINELS": []}), "redpony.E006"),
+        (ours("redis://h", OPTIONS={"NEAR": {}}), "redpony.E006"),
         (ours("embedded://"), "redpony.E007"),
     ],
 )
@@ -150,10 +150,112 @@ def test_a_password_from_the_environment_does_not_stand_in_location(monkeypatch)
         ),
         (ours("redis://127.0.0.1/1"), []),
         (ours("redis://127.0.0.1:6380"), []),
+        (ours("redis://127.0.0.1:6380,redis://127.0.0.1"), ["redpony.W007"]),
+        (ours("redis://127.0.0.1:6380,redis://127.0.0.1/1"), []),
+        (ours("redis+cluster://127.0.0.1:7000,localhost"), ["redpony.W007"]),
+        (ours("redis+sentinel://127.0.0.1:6379/main"), []),
     ],
 )
 def test_two_aliases_that_empty_each_other_are_a_warning(alias, ids):
     assert [id for _, id in found(other=alias)] == ids
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "ids"),
+    [
+        ("h1,h2/main", "h2/main", ["redpony.W007"]),
+        ("h1,h2/main", "h2/main/1", []),
+        ("h1,h2/main", "h2/other", []),
+        ("h1/main", "h2/main", []),
+    ],
+)
+def test_a_service_is_told_from_another_by_its_sentinels(one, other, ids):
+    aliases = {
+        "one": ours(f"redis+sentinel://{one}"),
+        "other": ours(f"redis+sentinel://{other}"),
+    }
+
+    assert [id for _, id in found(**aliases)] == ids
+
+
+THREE = "10.0.0.1,10.0.0.2,10.0.0.3"
+
+
+@pytest.mark.parametrize(
+    ("location", "options", "ids"),
+    [
+        (f"redis+sentinel://{THREE}/main", {}, ["W002", "W005"]),
+        (f"redis+sentinel://{THREE}/main", {"PASSWORD": "x"}, ["W002"]),
+        (f"rediss+sentinel://{THREE}/main", {"PASSWORD": "x"}, ["W005"]),
+        (
+            f"rediss+sentinel://{THREE}/main",
+            {"PASSWORD": "x", "SENTINEL_PASSWORD": "y"},
+            [],
+        ),
+        (
+            f"rediss+sentinel://{THREE}/main",
+            {"PASSWORD": "x", "SENTINEL_PASSWORD": "y", "SENTINEL_TLS": False},
+            ["W002"],
+        ),
+        (
+            f"rediss+sentinel://{THREE}/main",
+            {
+                "PASSWORD": "x",
+                "SENTINEL_PASSWORD": "y",
+                "SENTINEL_TLS": {"VERIFY": False},
+            },
+            ["W003"],
+        ),
+        (f"rediss+sentinel://:x@{THREE}/main?sentinel_password=y", {}, ["W012"]),
+        (
+            "rediss+sentinel://127.0.0.1,127.0.0.1:5,127.0.0.1:6/m?sentinel_password=y",
+            {},
+            ["W012"],
+        ),
+        ("redis+sentinel://127.0.0.1/main", {}, ["W014"]),
+        ("redis+sentinel://127.0.0.1,localhost/main", {}, ["W014"]),
+        ("redis+sentinel://127.0.0.1:1,127.0.0.1:2,127.0.0.1:3/main", {}, []),
+        ("redis+cluster://10.0.0.1,10.0.0.2", {"PASSWORD": "x"}, ["W002"]),
+        ("redis+cluster://127.0.0.1:7000,10.0.0.2", {"PASSWORD": "x"}, ["W002"]),
+        ("rediss+cluster://10.0.0.1", {"PASSWORD": "x"}, []),
+        ("redis+cluster://127.0.0.1:7000", {}, []),
+        ("redis://127.0.0.1:1,redis://10.0.0.2", {"PASSWORD": "x"}, ["W002"]),
+        ("redis://127.0.0.1:1,redis://127.0.0.1:2", {}, []),
+    ],
+)
+def test_what_is_unwise_of_several_servers_is_said_once(location, options, ids):
+    alias = ours(location, OPTIONS=options)
+
+    assert found(unwise=alias) == []
+    assert found(check_deployment, unwise=alias) == [
+        ("unwise", f"redpony.{id}") for id in ids
+    ]
+
+
+REPLICAS = "redis://127.0.0.1,redis://127.0.0.1:6380"
+
+
+@pytest.mark.parametrize(
+    ("alias", "engine", "ids"),
+    [
+        (ours(REPLICAS), "django.contrib.sessions.backends.cache", ["redpony.W013"]),
+        (ours(REPLICAS), "redpony.sessions", ["redpony.W013"]),
+        (ours(REPLICAS), "django.contrib.sessions.backends.db", []),
+        (
+            ours(REPLICAS, OPTIONS={"READ_FROM": "primary"}),
+            "django.contrib.sessions.backends.cache",
+            [],
+        ),
+        (
+            ours("redis+cluster://127.0.0.1", OPTIONS={"READ_FROM": "replica"}),
+            "django.contrib.sessions.backends.cache",
+            ["redpony.W013"],
+        ),
+    ],
+)
+def test_sessions_that_are_read_from_replicas_are_a_warning(alias, engine, ids):
+    with override_settings(SESSION_ENGINE=engine, SESSION_CACHE_ALIAS="unwise"):
+        assert [id for _, id in found(check_deployment, unwise=alias)] == ids
 
 
 def test_an_alias_without_prefix_beside_another_is_a_warning_of_deployment():
@@ -204,6 +306,20 @@ def test_no_message_holds_a_secret():
         "one": ours("redis://:hunter2@example.com:x"),
         "two": ours("rediss://h", OPTIONS={"PASSWORD": "hunter2", "NEAR": "hunter2"}),
         "three": ours("redis://h", OPTIONS={"PASSWORD": ["hunter2"]}),
+        "five": ours("redis+sentinel://10.0.0.1/s?sentinel_password=hunter2"),
+        "six": ours("redis+cluster://u:hunter2@10.0.0.1,10.0.0.2"),
+        "seven": ours(
+            "redis://10.0.0.1",
+            OPTIONS={"SENTINEL_PASSWORD": "hunter2", "SENTINELS": "hunter2"},
+        ),
+        "eight": ours(
+            "redis+sentinel://10.0.0.1/s",
+            OPTIONS={
+                "SENTINEL_PASSWORD": ["hunter2"],
+                "SENTINEL_KWARGS": {"password": 2, "pasword": "hunter2"},
+                "SENTINEL_TLS": {"KEY_PASSWORD": ["hunter2"]},
+            },
+        ),
         "four": ours(
             "redis://h", OPTIONS={"TLS": {"KEY_PASSWORD": 2}, "TSL": "hunter2"}
         ),

@@ -1,4 +1,4 @@
-"""LOCATION: one server, several, the project's own, or a name in the environment."""
+"""LOCATION: one server, the project's own, or a name in the environment."""
 
 from __future__ import annotations
 
@@ -41,23 +41,11 @@ def test_a_list_is_primary_first_and_then_replicas(location):
     config = read(location)
 
     assert (config.link.address, config.link.db) == (Tcp("a", 6379), 1)
-    assert [(each.address, each.db) for each in config.replicas] == [
+    assert [(each.address, each.db) for each in config.topology.nodes] == [
+        (Tcp("a", 6379), 1),
         (Tcp("b", 6379), 2),
         (Tcp("c", 6379), 0),
     ]
-
-
-def test_replicas_are_not_read_from_yet_and_that_is_said():
-    (note,) = read("redis://a,redis://b").notes
-
-    assert "reads and writes go to the first server" in str(note)
-
-
-def test_each_server_of_a_list_has_its_own_credentials():
-    config = read("redis://:one@a,redis://b", PASSWORD="two")
-
-    assert config.link.password == Secret("one")
-    assert config.replicas[0].password == Secret("two")
 
 
 def test_a_set_of_one_is_that_one():
@@ -74,7 +62,9 @@ def test_a_set_of_one_is_that_one():
         ("redis://a/1,redis://a/2", "stands there twice"),
         ("redis://a,embedded://", "embedded:// stands in a list"),
         ("embedded://,embedded://", "embedded:// stands in a list"),
-        (["redis://a", "redis+sentinel://b,c/main"], "Sentinel is not supported yet"),
+        (["redis://a", "redis+sentinel://b,c/main"], "so it stands alone"),
+        (["redis+cluster://a,b", "redis+cluster://c"], "so it stands alone"),
+        ("redis://a,redis+cluster://b", "so it stands alone"),
         (["redis://a", ""], "there is no scheme"),
         (["redis://a", 6379], "must be a URL, as text"),
         ({"redis://a", "redis://b"}, "a set has no order"),
@@ -104,7 +94,16 @@ def test_a_url_may_stand_in_the_environment(monkeypatch):
 def test_the_environment_may_hold_a_list(monkeypatch):
     monkeypatch.setenv("SHOP_REDIS", "redis://a,redis://b")
 
-    assert len(read("env://SHOP_REDIS").replicas) == 1
+    assert len(read("env://SHOP_REDIS").topology.nodes) == 2
+
+
+@pytest.mark.parametrize(
+    "url", ["redis+sentinel://a,b/main/1", "redis+cluster://a,b", "REDIS+CLUSTER://a,b"]
+)
+def test_the_environment_may_hold_sentinels_or_a_cluster(monkeypatch, url):
+    monkeypatch.setenv("SHOP_REDIS", url)
+
+    assert read("env://SHOP_REDIS") == read(url)
 
 
 @pytest.mark.parametrize("value", [None, "", "  "])

@@ -18,7 +18,14 @@ def read(options=None, location="redis://h", **params) -> AliasConfig:
 
 def value_of(config: AliasConfig, field: str):
     part, _, name = field.partition(".")
-    holders = {"link": config.link, "tls": config.link.tls, "codec": config.codec}
+    sentinels = getattr(config.topology, "sentinels", None)
+    holders = {
+        "link": config.link,
+        "tls": config.link.tls,
+        "codec": config.codec,
+        "topology": config.topology,
+        "sentinel": sentinels and sentinels[0],
+    }
     return getattr(holders.get(part, config), name)
 
 
@@ -52,6 +59,10 @@ def own_key(key, prefix, version):
 
 def own_reverse(key):
     return key.rsplit("/", 1)[1]
+
+
+def own_remap(host, port):
+    return "gateway", port
 
 
 PROVIDER = Provider()
@@ -92,6 +103,12 @@ HONOURED = {
     "PROTOCOL": (2, "link.protocol", 2),
     "CLIENT_NAME": ("web", "link.client_name", "web"),
     "KEEPALIVE": (False, "link.keepalive", False),
+    "READ_FROM": ("replica", "topology.read_from", "replica"),
+    "READ_YOUR_WRITES": (0, "topology.read_your_writes", 0.0),
+    "ADDRESS_REMAP": (own_remap, "topology.remap", own_remap),
+    "TOPOLOGY_REFRESH": (10, "topology.refresh", 10.0),
+    "SENTINEL_PASSWORD": ("secret", "sentinel.password", Secret("secret")),
+    "SENTINEL_TLS": (True, "sentinel.tls", Tls()),
     "VERIFY": (False, "tls.verify", False),
     "CHECK_HOSTNAME": (False, "tls.check_hostname", False),
     "CA_FILE": ("/ca", "tls.ca_file", "/ca"),
@@ -104,6 +121,7 @@ HONOURED = {
     "FAILURES": (9, "link.breaker_failures", 9),
     "COOLDOWN": (0.2, "link.breaker_cooldown", 0.2),
     "PICKLE_VERSION": (4, "codec.pickle_protocol", 4),
+    "SENTINEL_KWARGS": ({"socket_timeout": 3}, "sentinel.deadline", 3.0),
     "SOCKET_TIMEOUT": (5, "link.deadline", 5.0),
     "SOCKET_CONNECT_TIMEOUT": (2, "link.connect_timeout", 2.0),
     "CONNECTION_POOL_KWARGS": ({"max_connections": 50}, "link.pool_size", 50),
@@ -149,13 +167,25 @@ HONOURED = {
 }
 
 # These need company, and have tests of their own below.
-IN_COMPANY = {"USERNAME", "username", "KEY_FILE", "ssl_keyfile"}
+IN_COMPANY = {
+    "USERNAME",
+    "username",
+    "KEY_FILE",
+    "ssl_keyfile",
+    "SENTINELS",
+    "SENTINEL_USERNAME",
+}
+SENTINEL = "redis+sentinel://h/main"
 
 
 def given(name: str, value, row: Option | None = None) -> AliasConfig:
     """Read an alias that has this option in its place, and what it needs beside."""
     row = row or next(each for each in TABLE if each.name == name)
-    location = "rediss://h" if "tls" in row.sets or name == "TLS" else "redis://h"
+    location = "redis://h"
+    if row.sets.startswith(("topology", "sentinel")):
+        location = SENTINEL
+    elif "tls" in row.sets or name == "TLS":
+        location = "rediss://h"
     options: dict = {"COMPRESSOR": "zlib"} if "LEVEL" in name else {}
     match row.place:
         case "alias":
@@ -186,7 +216,8 @@ def test_an_honoured_option_does_what_it_says(name):
 @pytest.mark.parametrize("name", HONOURED)
 def test_an_honoured_option_differs_from_the_default(name):
     _, field, becomes = HONOURED[name]
-    plain = read(location="rediss://h")
+    topological = field.startswith(("topology", "sentinel"))
+    plain = read(location=SENTINEL if topological else "rediss://h")
 
     assert value_of(plain, field) != becomes or name == "serializer"
 
@@ -217,7 +248,7 @@ def test_the_defaults_are_those_of_the_documentation():
     assert (codec.serializer, codec.compressor) == ("pickle", "none")
     assert (config.on_error, config.clear, config.timeout) == ("raise", "scan", 300)
     assert (config.key_prefix, config.version, config.scan_page) == ("", 1, 1000)
-    assert config.replicas == ()
+    assert config.topology is None
 
 
 WITHOUT_EFFECT = {
@@ -247,6 +278,7 @@ WITHOUT_EFFECT = {
     "connection_class": "redis.connection.Connection",
     "decode_responses": False,
     "encoding": "utf-8",
+    "is_master": True,
     "DJANGO_REDIS_CONNECTION_FACTORY": "django_redis.pool.ConnectionFactory",
     "DJANGO_VALKEY_CONNECTION_FACTORY": "django_valkey.pool.ConnectionFactory",
 }
@@ -277,34 +309,41 @@ REFUSED = {
     "CLIENT_CLASS": (
         ("django_redis.client.ShardClient", "Redis Cluster does it at the server"),
         ("django_redis.client.sharded.ShardClient", "Redis Cluster"),
-        ("django_redis.client.SentinelClient", "comes with a later release"),
-        ("django_valkey.cluster_cache.client.DefaultClusterClient", "Cluster comes"),
+        ("django_redis.client.SentinelClient", "needs SENTINELS"),
+        (
+            "django_valkey.cluster_cache.client.DefaultClusterClient",
+            "write redis+cluster://",
+        ),
         ("django_redis.client.DefautClient", 'Did you mean "DefaultClient"'),
         ("shop.cache.Client", "a subclass of redpony.cache.RedisCache"),
     ),
     "CONNECTION_POOL_CLASS": (
-        ("redis.sentinel.SentinelConnectionPool", "Sentinel comes"),
+        ("redis.sentinel.SentinelConnectionPool", "needs SENTINELS"),
+        ("redis.cluster.ClusterConnectionPool", "write redis+cluster://"),
         ("shop.cache.Pool", "POOL_SIZE"),
     ),
     "pool_class": (("shop.cache.Pool", "POOL_SIZE"),),
     "REDIS_CLIENT_CLASS": (
-        ("redis.cluster.RedisCluster", "Cluster comes"),
+        ("redis.cluster.RedisCluster", "write redis+cluster://"),
+        ("redis.sentinel.Sentinel", "needs SENTINELS"),
         ("fakeredis.FakeRedis", "embedded://"),
     ),
-    "BASE_CLIENT_CLASS": (("valkey.cluster.ValkeyCluster", "Cluster comes"),),
+    "BASE_CLIENT_CLASS": (("valkey.cluster.ValkeyCluster", "write redis+cluster://"),),
     "CONNECTION_FACTORY": (
-        ("django_redis.pool.SentinelConnectionFactory", "Sentinel comes"),
+        ("django_redis.pool.SentinelConnectionFactory", "needs SENTINELS"),
         ("shop.cache.Factory", "LOCATION and OPTIONS"),
     ),
     "DJANGO_REDIS_CONNECTION_FACTORY": (
-        ("django_redis.pool.SentinelConnectionFactory", "Sentinel comes"),
+        ("shop.cache.Factory", "LOCATION and OPTIONS"),
     ),
     "DJANGO_VALKEY_CONNECTION_FACTORY": (
-        ("django_valkey.pool.SentinelConnectionFactory", "Sentinel comes"),
+        ("shop.cache.Factory", "LOCATION and OPTIONS"),
     ),
     "connection_class": (
         ("redis.SSLConnection", "rediss://"),
         ("redis.UnixDomainSocketConnection", "unix://"),
+        ("redis.sentinel.SentinelManagedConnection", "needs SENTINELS"),
+        ("redis.sentinel.SentinelManagedSSLConnection", "SENTINEL_TLS"),
         ("shop.Connection", "LOCATION and OPTIONS"),
     ),
     "ssl": ((True, "rediss://"),),
@@ -318,8 +357,7 @@ REFUSED = {
     "decode_responses": ((True, "decoded by the serializer"),),
     "encoding": (("latin-1", "UTF-8"),),
     "NEAR": (({"MAX_ENTRIES": 1}, "later release"),),
-    "SENTINELS": (([("h", 26379)], "Sentinel comes"),),
-    "SENTINEL_KWARGS": (({}, "Sentinel comes"),),
+    "is_master": ((False, 'write READ_FROM: "replica"'),),
     "redis_connect_func": ((print, "CREDENTIAL_PROVIDER"),),
     "cache": ((object(), "later release"),),
     "cache_config": ((object(), "later release"),),

@@ -146,9 +146,7 @@ REFUSED = {
     "redis://h?protocol=2&protocol=3": "stands there twice",
     "unix://run/redis.sock": "follows three slashes",
     "unix://": "follows three slashes",
-    "redis+sentinel://h:26379/main/0": "Sentinel is not supported yet",
-    "rediss+cluster://h:7000,h2:7001": "Cluster is not supported yet",
-    "valkeys+sentinel://h/main": "comes with a later release",
+    "redis://h?sentinel_password=x": "not a parameter of a server's URL",
     "embedded://main": "the embedded server has no host",
     "embedded://?persit=1": 'Did you mean "persist"?',
     "embedded://?db=-1": "the number of a database, 0 or more",
@@ -184,7 +182,16 @@ SECRETIVE = [
     "redis://u:hunter2@?@h",
     "u:hunter2@h",
     "http://u:hunter2@h",
-    "redis+sentinel://u:hunter2@h/s",
+    "redis+sentinel://u:hunter2@h/s/x",
+    "redis+sentinel://u:hunter2@h,h2",
+    "redis+sentinel://u:hunter2@h,u:hunter2@h2/s",
+    "redis+sentinel://:hun,hunter2",
+    "redis+sentinel://h:hun,hunter2/s",
+    "redis+sentinel://h?sentinel_password=hunter2",
+    "redis+cluster://u:hun/hunter2@h",
+    "redis+cluster://u:hun?hunter2@h",
+    "redis+cluster://u:hunter2@h/1",
+    "redis+cluster://h:7000,u:hunter2@h:7001",
     "redis://h?password=hunter2&unknown=1",
     "redis://h?pasword=hunter2",
     "redis://h?ssl_password=hunter2&unknown=1",
@@ -222,6 +229,12 @@ def test_masking_leaves_no_password(url):
         ("unix:///run/s?db=1", "unix:///run/s?db=1"),
         ("embedded://?persist=1", "embedded://?persist=1"),
         ("127.0.0.1:6379", "127.0.0.1:6379"),
+        ("redis+cluster://h:7000,[::1]:7001", "redis+cluster://h:7000,[::1]:7001"),
+        ("redis+sentinel://u:x@h,h2/s/0", "redis+sentinel://u:***@h,h2/s/0"),
+        (
+            "redis+sentinel://h/s?read_from=replica&sentinel_password=x",
+            "redis+sentinel://h/s?read_from=replica&sentinel_password=***",
+        ),
     ],
 )
 def test_masking_keeps_what_helps(url, shown):
@@ -244,8 +257,20 @@ def test_nothing_near_is_not_guessed():
 @given(
     before=st.text("ab1:/?#@&=[]%;,. ", max_size=8),
     after=st.text("ab1:/?#@&=[]%;,. ", max_size=8),
-    host=st.sampled_from(["h", "h:6379/1", "h:bad", "[::1]:1/0", "h/1?db=1", ""]),
-    scheme=st.sampled_from(["redis", "rediss", "unix", "http", "embedded"]),
+    host=st.sampled_from(
+        ["h", "h:6379/1", "h:bad", "[::1]:1/0", "h/1?db=1", "", "h,h2", "h,h2:1/s/0"]
+    ),
+    scheme=st.sampled_from(
+        [
+            "redis",
+            "rediss",
+            "unix",
+            "http",
+            "embedded",
+            "redis+sentinel",
+            "rediss+cluster",
+        ]
+    ),
 )
 def test_whatever_a_password_holds_it_is_not_shown(before, after, host, scheme):
     url = f"{scheme}://user:{before}HUNTER{after}@{host}"

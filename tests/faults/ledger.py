@@ -114,9 +114,13 @@ class Ledger:
             self._wrong(f"{key.name} was deleted, but was not there")
         key.wrote(0, error)
 
-    def _incr(self) -> Generator[Call, Met, None]:
+    def _script(self) -> Generator[Call, Met, None]:
+        """Increment by a script, which wants the key to be there."""
+        yield from self._incr(by_script=self.counted > 0)
+
+    def _incr(self, *, by_script: bool = False) -> Generator[Call, Met, None]:
         # Without the check for the key: the counter may be gone with its server.
-        count, error = yield "incr", (self.counter, 1, None, True)
+        count, error = yield "incr", (self.counter, 1, None, not by_script)
         if self._answered(error):
             self._count(count, self.counted + 1)
         elif error is not None and error.outcome == "unknown":

@@ -53,6 +53,11 @@ class Place:
         return self._cache_on(None, LOCATION=self.location, **given)
 
     @property
+    def exact(self) -> dict[str, Any]:
+        """Return the options under which no answer may be old: no replica's."""
+        return {} if self.topology == "single" else {"READ_FROM": "primary"}
+
+    @property
     def tolerates(self) -> frozenset[str]:
         """Return what its servers do by nature, whatever the client does.
 

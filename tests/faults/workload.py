@@ -72,6 +72,7 @@ class Load:
         pace: float = 0.002,
         mix: Mapping[str, int] = MIX,
         seed: int = 0,
+        size: int = 3,
         record: Callable[..., None] = lambda **_: None,
         quiet: Callable[[], None] = lambda: None,
         tolerates: frozenset[str] = frozenset(),
@@ -83,8 +84,10 @@ class Load:
         self._record = record
         self._quiet = quiet
         self._tolerates = tolerates
-        self._blocking = [Worker(Ledger(f"t{n}", seed)) for n in range(threads)]
-        self._awaiting = [Worker(Ledger(f"a{n}", seed)) for n in range(tasks)]
+        self._blocking = [
+            Worker(Ledger(f"t{n}", seed, size)) for n in range(threads)
+        ]
+        self._awaiting = [Worker(Ledger(f"a{n}", seed, size)) for n in range(tasks)]
         self.workers = [*self._blocking, *self._awaiting]
         self._over = threading.Event()
         self._pulse = Pulse()

@@ -14,6 +14,9 @@ from typing import Any
 
 import redis
 import redis.asyncio as aredis
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from redpony.clients import single
 from redpony.errors import NotPrimary
@@ -40,7 +43,9 @@ class FollowingPool(redis.ConnectionPool):
 
     def __init__(self, link: TopologyLink) -> None:
         config = link.config
-        super().__init__(db=config.db, **single.common(config))
+        super().__init__(
+            db=config.db, protocol=config.protocol, retry=Retry(NoBackoff(), 0)
+        )
         self._link = link
         self._by_server: dict[LinkConfig, redis.ConnectionPool] = {}
         self._lent: dict[Any, redis.ConnectionPool] = {}
@@ -85,7 +90,9 @@ class AsyncFollowingPool(aredis.ConnectionPool):
 
     def __init__(self, link: TopologyLink) -> None:
         config = link.config
-        super().__init__(db=config.db, **single.common(config))
+        super().__init__(
+            db=config.db, protocol=config.protocol, retry=AsyncRetry(NoBackoff(), 0)
+        )
         self._link = link
         self._by_server: dict[LinkConfig, aredis.ConnectionPool] = {}
         self._lent: dict[Any, aredis.ConnectionPool] = {}

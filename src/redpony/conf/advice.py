@@ -24,6 +24,7 @@ from redpony.wire.config import (
     Tcp,
 )
 from redpony.wire.masking import masked
+from redpony.wire.topology_url import ClusterUrl, SentinelUrl
 from redpony.wire.url import EmbeddedUrl, ServerUrl, parse
 
 Topic = Literal[
@@ -68,7 +69,7 @@ def on_location(alias: str, location: Any) -> Iterator[Advice]:
                     "Name a server for production, for instance by "
                     "LOCATION = env://REDIS_URL.",
                 )
-        elif found.password is not None and found.password.reveal():
+        elif _holds_secret(found):
             yield Advice(
                 "secret",
                 alias,
@@ -77,6 +78,12 @@ def on_location(alias: str, location: Any) -> Iterator[Advice]:
                 "Write env://NAME for the environment variable NAME, or put the "
                 'password into OPTIONS["PASSWORD"].',
             )
+
+
+def _holds_secret(url: ServerUrl | SentinelUrl | ClusterUrl) -> bool:
+    if url.password is not None and url.password.reveal():
+        return True
+    return isinstance(url, SentinelUrl) and "SENTINEL_PASSWORD" in dict(url.ours)
 
 
 def on_config(config: AliasConfig) -> Iterator[Advice]:

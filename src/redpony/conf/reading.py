@@ -37,6 +37,8 @@ SECRET_FIELDS: Final = frozenset(
         "sentinel_tls.key_password",
     }
 )
+# Addresses may be written with a password in them.
+_UNSHOWN: Final = SECRET_FIELDS | {"sentinel.addresses"}
 
 
 class Rank(IntEnum):
@@ -256,7 +258,7 @@ def shown(label: str) -> str:
 
 
 def _given(option: Option, value: Any) -> str:
-    if option.sets in SECRET_FIELDS or not (
+    if option.sets in _UNSHOWN or not (
         value is None or isinstance(value, bool | int | float | str)
     ):
         return f"of the type {type(value).__name__}"

@@ -10,9 +10,9 @@ from redpony.conf.model import AliasConfig, Examination
 from redpony.conf.project import Backend
 from redpony.conf.reading import SECRET_FIELDS
 from redpony.conf.resolve import uses_herd
-from redpony.conf.table import REDPONY, TABLE
+from redpony.conf.table import REDPONY, TABLE, sentinel
 from redpony.errors import InvalidSetting
-from redpony.wire.config import LinkConfig, Tcp
+from redpony.wire.config import LinkConfig, Remapped, Sentinels, Tcp
 from redpony.wire.masking import masked
 from redpony.wire.url import ServerUrl, parse
 
@@ -31,6 +31,12 @@ _ALL: Final = (
     "Every a... method is asynchronous by itself, without a thread.",
 )
 
+_REPLICAS: Final = (
+    "Where there are replicas: reads go to those that are up and linked, and to the "
+    "primary for a second after a write of the same thread or task (READ_YOUR_WRITES). "
+    "{whose} takes any of them, and may miss what was just written."
+)
+
 _CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
     "django-redis": (
         *_ALL,
@@ -39,7 +45,7 @@ _CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
             'IGNORE_EXCEPTIONS is ON_ERROR "degrade": for an unavailable server only. A '
             "wrong type or a full server still raises; so do incr and lock."
         ),
-        "Reads go to the primary; django-redis read from a random replica.",
+        _REPLICAS.format(whose="django-redis"),
         (
             "Hashes are where django-redis 7 has them; those that 6.0 wrote, without the "
             "prefix, are not found."
@@ -57,7 +63,7 @@ _CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
         ),
         "Timeouts are exact to the millisecond; Django's backend cuts them to seconds.",
         "incr and incr_version are atomic and keep the time to live.",
-        "Reads go to the primary; Django's backend read from a random replica.",
+        _REPLICAS.format(whose="Django's backend"),
     ),
     "django-valkey": (
         *_ALL,
@@ -70,7 +76,7 @@ _CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
             "written again (it stores them as bare text); negative integers are right."
         ),
         "A value that cannot be read is a miss and an event, not an exception.",
-        "Reads go to the primary; django-valkey read from a random replica.",
+        _REPLICAS.format(whose="django-valkey"),
     ),
 }
 
@@ -79,6 +85,11 @@ _FORMATS: Final = {
     "django-valkey": "django_redis",
     "Django": "django",
 }
+
+
+_DICTS: Final = ("tls", "breaker", "sentinel_tls", "sentinel_kwargs")
+_ARGUMENTS: Final = tuple(sentinel.argument_rows().values())
+_SENTINEL_TLS: Final = tuple(sentinel.tls_rows().values())
 
 
 COLD: Final = (
@@ -139,12 +150,18 @@ def _settings(
         )
         if place == "alias":
             top[name] = text
-        elif place in ("tls", "breaker"):
-            part = options.get(place.upper(), "{}")[1:-1]
+        elif field == "sentinel.tls":
+            options.setdefault("SENTINEL_TLS", text)
+        elif place in _DICTS:
+            before = options.get(place.upper(), "{}")
+            part = before[1:-1] if before.startswith("{") else ""
             both = ", ".join(each for each in (part, f'"{name}": {text}') if each)
             options[place.upper()] = "{" + both + "}"
         else:
             options[name] = text
+    topology = examination.config.topology if examination.config else None
+    if isinstance(topology, Sentinels) and topology.read_from == "replica":
+        options.setdefault("READ_FROM", '"replica"')
     options.update({name: _written(value) for name, value in formats.items()})
     yield f'       CACHES["{backend.alias}"] = ' + "{"
     yield f'           "BACKEND": "{BACKEND}",'
@@ -160,12 +177,16 @@ def _settings(
 
 def _home(field: str) -> tuple[str, str]:
     """The name that the table prefers for a field, and where it stands."""
+    derived = {
+        **{each.sets: (each.name, "sentinel_kwargs") for each in _ARGUMENTS},
+        **{each.sets: (each.name, "sentinel_tls") for each in _SENTINEL_TLS},
+    }
     rows = [each for each in TABLE if each.sets == field and each.place != "settings"]
     ours = [each for each in rows if each.whose == REDPONY or each.place == "alias"]
     if ours or rows:
         best = (ours or rows)[0]
         return best.name, best.place
-    return field.partition(".")[2].upper(), "options"
+    return derived.get(field, (field.partition(".")[2].upper(), "options"))
 
 
 def _location(location: Any) -> str:
@@ -191,6 +212,11 @@ def _one(url: str) -> str:
 
 
 def _written(value: Any) -> str:
+    if isinstance(value, Remapped):
+        pairs = (f"{_written(a)}: {_written(b)}" for a, b in _remapped(value))
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, Tcp):
+        return f"({_written(value.host)}, {value.port})"
     if callable(value):
         module = getattr(value, "__module__", "")
         return f'"{module}.{getattr(value, "__qualname__", "...")}"'
@@ -201,3 +227,11 @@ def _written(value: Any) -> str:
     if value is None or isinstance(value, bool | int | float):
         return repr(value)
     return "..."
+
+
+def _remapped(value: Remapped) -> Iterator[tuple[str, str]]:
+    for (host, port), (there, number) in value.pairs:
+        yield (
+            str(Tcp(host, port)) if port else host,
+            str(Tcp(there, number)) if number else there,
+        )

@@ -121,11 +121,11 @@ def _parts(
     rest, _, query = rest.partition("?")
     authority, _, path = rest.partition("/")
     userinfo, at, places = authority.rpartition("@")
-    if "@" in userinfo or ("@" in path):
+    if "@" in userinfo or "," in userinfo or "@" in path:
         raise flaw(
             url,
-            "an @ stands there that ends no credentials. They stand once, before the "
-            "first host; in a password, write @ as %40 and / as %2F",
+            "an @ stands there that does not end credentials. They stand once, before "
+            "the first host; in a password, write @ as %40, / as %2F and , as %2C",
         )
     username, password = credentials(userinfo) if at else (None, None)
     found = parameters(url, query, {**known.SERVER, **own})

@@ -4,6 +4,7 @@
  * @typedef {import("../flightboard/timing.js").Timing} Timing
  * @typedef {Timing & {cacheOn: boolean, redisOn: boolean}} Answer
  */
+import { element } from "../flightboard/svg.js";
 import { milliseconds } from "../flightboard/timing.js";
 
 export const SLOTS = 60;
@@ -12,20 +13,6 @@ const CEILINGS = [50, 100, 200, 500, 1000, 2000, 5000];
 const LABEL_ROWS = [9, 22];
 const LABEL_WIDTH = 62;
 const MARGIN = { top: 28, right: 2, bottom: 18, left: 46 };
-
-/**
- * @param {string} name
- * @param {Record<string, string | number>} attributes
- * @param {string} [text]
- */
-function element(name, attributes, text) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) {
-    made.setAttribute(key, String(value));
-  }
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
 
 /**
  * @param {SVGElement} svg

@@ -13,7 +13,7 @@ from pathlib import Path
 from redpony.testing.chaos.relay import Place
 from redpony.wire.config import Tcp, Unix
 
-_PATIENCE = 0.2
+_PATIENCE = 0.05
 """Seconds after which a connection on the loopback is not going to be let in."""
 
 

@@ -325,7 +325,7 @@ class Proxy:
         """Answer nothing at all, as a host that has left the network, until `up()`.
 
         Connections stay and are silent, new ones are neither accepted nor refused.
-        With `up()` what was sent arrives. Takes a fifth of a second. Toxiproxy has no
+        With `up()` what was sent arrives. Toxiproxy has no
         such fault. Raises `InvalidSetting` where the proxy listens at a path.
         """
         if isinstance(self.address, Unix):

@@ -14,15 +14,14 @@ goes at most `HOPS` times, and the deadline bounds them all.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
-from redpony.commands import ASKING, SCAN, Access, Command, Spread
+from redpony.commands import Command
 from redpony.errors import (
     Asked,
     CircuitOpen,
     ClusterDown,
-    CrossSlot,
     DeadlineExceeded,
     Loading,
     MasterDown,
@@ -31,13 +30,14 @@ from redpony.errors import (
     NotPrimary,
     PoolExhausted,
     ReadOnly,
+    Redirected,
     RedponyError,
     TryAgain,
     Unavailable,
 )
 from redpony.wire import outcomes
-from redpony.wire.topology import scanning, splitting
 from redpony.wire.topology.nodes import Node
+from redpony.wire.topology.pieces import Chart, Piece, Whole, all_together, wholes_of
 from redpony.wire.topology.shape import Shape, Shard
 
 HOPS = 8
@@ -71,54 +71,6 @@ Step = list[Flight] | Pause | Look
 Route = Generator[Step, Any, list[Any]]
 
 
-class Chart(Protocol):
-    """What routing knows of the topology."""
-
-    @property
-    def shape(self) -> Shape: ...
-    @property
-    def moves(self) -> int: ...
-    def nudge(self) -> None: ...
-    def moved(self, slot: int, host: str, port: int) -> Node: ...
-    def at(self, host: str, port: int) -> Node: ...
-
-
-@dataclass(slots=True, eq=False)
-class Piece:
-    """Commands that go to one server together, and what has become of them."""
-
-    commands: Sequence[Command]
-    slot: int | None
-    atomic: bool = False
-    pinned: Node | None = None
-    asking: Node | None = None
-    to: Node | None = None
-    tried: list[Node] = field(default_factory=list[Node])
-    hops: int = 0
-    replies: list[Any] = field(default_factory=list[Any])
-    writes: bool = False
-    spare: bool = False
-
-    def __post_init__(self) -> None:
-        self.writes = any(each.access is Access.WRITE for each in self.commands)
-
-    def fail(self, error: RedponyError) -> None:
-        self.replies = [error] * len(self.commands)
-
-
-@dataclass(slots=True)
-class Whole:
-    """One command of the caller's: its pieces, and how their answers make one."""
-
-    command: Command
-    pieces: list[Piece]
-    page: scanning.Page | None = None
-    index: int = 0
-    """Which of its piece's commands it is, where it was not cut."""
-
-    cut: bool = False
-
-
 def route(
     chart: Chart,
     commands: Sequence[Command],
@@ -132,95 +84,58 @@ def route(
     `together` keeps them on one connection and `atomic` in one transaction.
     `fresh` reads from the primary; else replicas are asked for what only reads.
     """
-    if together or atomic:
-        wholes = _together(commands, atomic=atomic)
+    apart = not (together or atomic)
+    if apart:
+        wholes = wholes_of(chart, commands)
     else:
-        wholes = [_whole(chart, each) for each in commands]
-    seen = {id(piece): piece for whole in wholes for piece in whole.pieces}
-    waiting = [piece for piece in seen.values() if not piece.replies]
+        wholes = all_together(chart, commands, atomic=atomic)
+    waiting = [piece for piece in _pieces(wholes) if not piece.replies]
     while waiting:
         flights, loads = _load(chart, waiting, fresh=fresh)
         answers = yield flights
-        for flight, load, items in zip(flights, loads, answers, strict=True):
-            _unload(flight, load, items)
+        for load, items in zip(loads, answers, strict=True):
+            _unload(load, items)
         again: list[Piece] = []
-        look = False
+        stuck: set[Piece] = set()
         pause = 0.0
         for piece in waiting:
             verdict = _judge(chart, piece)
             if verdict is None:
                 continue
             again.append(piece)
-            look = look or verdict.look
+            if verdict.look:
+                stuck.add(piece)
             pause = max(pause, verdict.pause)
-        if look:
+        if stuck:
             yield Look()
-            _keep_what_may_succeed(chart, again)
-            again = [piece for piece in again if not piece.replies]
+            again = [
+                piece
+                for piece in again
+                if piece not in stuck or _may_succeed(chart, piece)
+            ]
         if pause:
+            if apart:
+                again = _cut_up(wholes, again)
             yield Pause(pause)
         waiting = again
-    return [_answer(chart, whole) for whole in wholes]
+    if any(each.ends_a_scan for each in wholes):
+        yield Look()
+    return [each.answer(chart) for each in wholes]
 
 
-# -- cutting ------------------------------------------------------------------
+def _pieces(wholes: list[Whole]) -> list[Piece]:
+    return list(dict.fromkeys(piece for whole in wholes for piece in whole.pieces))
 
 
-def _whole(chart: Chart, command: Command) -> Whole:
-    shape = chart.shape
-    kind = command.kind
-    if shape.table is None:
-        return Whole(command, [Piece((command,), None)])
-    if kind is SCAN:
-        page = scanning.page(command, shape, chart.moves)
-        pieces = [Piece((step.command,), None, pinned=step.node) for step in page.steps]
-        return Whole(command, pieces, page=page)
-    if kind.keys is None and command.script is None:
-        if kind.spread is Spread.EVERY:
-            pieces = [Piece((command,), None, pinned=each) for each in shape.primaries]
-            return Whole(command, pieces, cut=True)
-        return Whole(command, [Piece((command,), None)])
-    if not splitting.in_one_slot(command):
-        parts = splitting.parts_of(command)
-        if parts is not None:
-            pieces = [Piece((part,), splitting.slot_for(part)) for part in parts]
-            return Whole(command, pieces, cut=True)
-    try:
-        piece = Piece((command,), splitting.slot_for(command))
-    except CrossSlot as error:
-        piece = Piece((command,), None)
-        piece.fail(error)
-    return Whole(command, [piece])
-
-
-def _together(commands: Sequence[Command], *, atomic: bool) -> list[Whole]:
-    piece = Piece(commands, None, atomic=atomic)
-    slots: set[int] = set()
-    error: CrossSlot | None = None
-    for command in commands:
-        try:
-            slot = splitting.slot_for(command)
-        except CrossSlot as refused:
-            error = refused
-        else:
-            if slot is not None:
-                slots.add(slot)
-    if len(slots) > 1 and error is None:
-        error = CrossSlot(
-            f"CROSSSLOT {len(commands)} commands are to run together, and their keys "
-            "lie in several slots of a cluster; give them one hash tag, as in "
-            "{user:1}:a and {user:1}:b"
-        )
-    piece.slot = min(slots, default=None)
-    whole = [
-        Whole(command, [piece], index=index) for index, command in enumerate(commands)
-    ]
-    return whole if error is None else _refused(whole, piece, error)
-
-
-def _refused(wholes: list[Whole], piece: Piece, error: CrossSlot) -> list[Whole]:
-    piece.fail(error)
-    return wholes
+def _cut_up(wholes: list[Whole], waiting: list[Piece]) -> list[Piece]:
+    """Ask for keys one by one where they lie on two servers, their slot being moved."""
+    parts = {
+        piece: whole.pieces
+        for whole in wholes
+        for piece in whole.pieces[:1]
+        if piece in waiting and type(piece.replies[0]) is TryAgain and whole.cut_up()
+    }
+    return [part for piece in waiting for part in parts.get(piece, [piece])]
 
 
 # -- sending ------------------------------------------------------------------
@@ -245,9 +160,7 @@ def _load(
             loads.append([])
             if not piece.atomic:
                 shared[id(node), spare] = place
-        if piece.asking is not None:
-            flights[place].commands.append(ASKING())
-        flights[place].commands.extend(piece.commands)
+        flights[place].commands.extend(piece.words)
         loads[place].append(piece)
     return flights, loads
 
@@ -276,14 +189,11 @@ def _shard(shape: Shape, slot: int | None) -> Shard:
     return shape.shards[0]
 
 
-def _unload(flight: Flight, load: list[Piece], items: list[Any]) -> None:
+def _unload(load: list[Piece], items: list[Any]) -> None:
     at = 0
     for piece in load:
-        if piece.asking is not None:
-            at += 1
-            piece.asking = None
-        count = len(piece.commands)
-        piece.replies = items[at : at + count]
+        count = len(piece.words)
+        piece.take(items[at : at + count])
         at += count
 
 
@@ -303,18 +213,35 @@ _AFTER_A_LOOK = _Again(look=True)
 def _judge(chart: Chart, piece: Piece) -> _Again | None:
     """Return how a piece goes on; None where its replies stand."""
     error = _refusal(piece)
-    if error is None:
+    if error is None and len(piece.replies) == 1:
         return None
-    node = piece.to
-    assert node is not None
-    verdict = _verdict(chart, piece, error, node)
-    if verdict is not None and piece.hops >= HOPS:
-        return None
-    return verdict
+    if error is not None and piece.hops < HOPS:
+        node = piece.to
+        assert node is not None
+        if type(error) is ClusterDown and piece.slot is not None:
+            error = ClusterDown(f"{error} (slot {piece.slot})", outcome="refused")
+            piece.fail(error)
+        verdict = _verdict(chart, piece, error, node)
+        if verdict is not None:
+            return verdict
+    if any(isinstance(reply, Redirected) for reply in piece.replies):
+        piece.replies = list(map(_not_led_on, piece.replies))
+    return None
+
+
+def _not_led_on(reply: Any) -> Any:
+    """Return what the caller sees of a redirection that led nowhere."""
+    if not isinstance(reply, Redirected):
+        return reply
+    return TryAgain(
+        f"Slot {reply.slot} is being moved, and the servers do not agree yet on where "
+        f"it is (the last word was: {reply})",
+        outcome="refused",
+    )
 
 
 def _refusal(piece: Piece) -> RedponyError | None:
-    """Return why nothing of a piece was applied, or what its read met; else None."""
+    """Return why nothing of a piece was applied, or what its reads met; else None."""
     replies = piece.replies
     first = replies[0]
     if not isinstance(first, RedponyError):
@@ -324,7 +251,9 @@ def _refusal(piece: Piece) -> RedponyError | None:
     for command, reply in zip(piece.commands, replies, strict=True):
         if not command.keys and command.kind.safe:
             continue
-        if not isinstance(reply, RedponyError) or reply.outcome == "unknown":
+        if not isinstance(reply, RedponyError):
+            return None
+        if reply.outcome == "unknown" and not command.kind.safe:
             return None
     return first
 
@@ -337,19 +266,20 @@ def _verdict(  # noqa: PLR0911 (a table of what each refusal asks for)
         chart.moved(error.slot, error.host or node_host(node), error.port)
         if piece.pinned is not None:
             return None
-        return _AT_ONCE
+        # Two that send to each other need a moment to agree.
+        return _AT_ONCE if piece.hops < 3 else _Again(pause=_pause(piece.hops - 3))
     if isinstance(error, Asked):
         piece.asking = chart.at(error.host or node_host(node), error.port)
         return _AT_ONCE
     if kind is TryAgain:
-        return _Again(pause=PAUSE * 2 ** min(piece.hops, 5))
+        return _Again(pause=_pause(piece.hops))
     if piece.spare:
         return _from_replica(piece, error, node)
-    if isinstance(error, (ReadOnly, NotPrimary, ClusterDown, NoReplicas)):
+    if isinstance(error, (ReadOnly, NotPrimary, ClusterDown, MasterDown, NoReplicas)):
         chart.nudge()
         return _AFTER_A_LOOK if piece.hops <= 2 and piece.pinned is None else None
     if not isinstance(error, Unavailable) or isinstance(
-        error, (Loading, MasterDown, PoolExhausted)
+        error, (Loading, PoolExhausted)
     ):
         return None
     chart.nudge()
@@ -377,34 +307,15 @@ def _from_replica(piece: Piece, error: RedponyError, node: Node) -> _Again | Non
     return _AT_ONCE
 
 
-def _keep_what_may_succeed(chart: Chart, pieces: list[Piece]) -> None:
-    """Send again what a look has found a place for; the rest keeps its error."""
-    for piece in pieces:
-        node = _shard(chart.shape, piece.slot).primary
-        error = piece.replies[0]
-        same = node is piece.to and piece.asking is None
-        if not (same and isinstance(error, (Unavailable, ReadOnly))):
-            piece.replies = []
+def _may_succeed(chart: Chart, piece: Piece) -> bool:
+    """Return whether a look has found another place for a piece."""
+    return _shard(chart.shape, piece.slot).primary is not piece.to
+
+
+def _pause(times: int) -> float:
+    return PAUSE * 2.0 ** min(times, 5)
 
 
 def node_host(node: Node) -> str:
     """Return a node's host: a redirection without one means the server that sent it."""
     return getattr(node.address, "host", "")
-
-
-# -- answering ----------------------------------------------------------------
-
-
-def _answer(chart: Chart, whole: Whole) -> Any:
-    if whole.page is not None:
-        replies = [piece.replies[0] for piece in whole.pieces]
-        for reply in replies:
-            if isinstance(reply, RedponyError):
-                return reply
-        return scanning.turned(
-            whole.page, whole.command, chart.shape, chart.moves, replies
-        )
-    if whole.cut:
-        parts = [piece.replies[0] for piece in whole.pieces]
-        return splitting.merged(whole.command, parts)
-    return whole.pieces[0].replies[whole.index]

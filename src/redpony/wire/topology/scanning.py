@@ -2,11 +2,13 @@
 
 A server's cursor means nothing to another one. So ours lists, for each shard that
 is not done, a slot of it, the cursor, and the server that gave it:
-`0/1@0:13@127.0.0.1:7000,5461:7@127.0.0.1:7001`. Where another server leads the
-shard by now, its scan begins again. In front stand how often slots had changed
-hands when the scan began, and how often it began: a key that moves meanwhile, from
-a shard not scanned yet to one that was, would be missed, so a scan that saw slots
-move begins again, at most `AGAIN` times. Keys may come twice; that is SCAN's way.
+`1/0@0:13@127.0.0.1:7000,5461:7@127.0.0.1:7001`. Where that server leads no shard
+any more, whoever has the slot by now is scanned from its start. In front stand how
+often the scan began, and how often slots had changed hands when it first did: a key
+that moves meanwhile, from a shard not scanned yet to one that was, would be missed,
+so a scan that saw slots move begins again, at most `AGAIN` times; the router has the
+topology looked at before it believes that none has. Keys may come twice; that is
+SCAN's way. A key whose slot is still being moved at the end may be missed.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from redpony.commands import Argument, Command
+from redpony.errors import RedponyError
 from redpony.wire.topology.nodes import Node
-from redpony.wire.topology.shape import Shape, Shard
+from redpony.wire.topology.shape import Shape
 
 START = b"0"
 AGAIN = 3
@@ -38,6 +41,7 @@ class Page:
     steps: list[Step]
     moves: int
     begun: int
+    is_first: bool = False
 
 
 def page(command: Command, shape: Shape, moves: int) -> Page:
@@ -45,19 +49,33 @@ def page(command: Command, shape: Shape, moves: int) -> Page:
     cursor = command.args[0]
     text = cursor.decode() if isinstance(cursor, bytes) else cursor
     if "@" not in text:
-        return Page(_from_the_start(command, shape), moves, 1)
+        return Page(_from_the_start(command, shape), moves, 1, is_first=True)
     head, _, rest = text.partition("@")
     begun, _, since = head.partition("/")
+    leading = {str(node.address): node for node in shape.primaries}
     steps: list[Step] = []
     for part in rest.split(","):
-        slot, _, stand = part.partition(":")
+        number, _, stand = part.partition(":")
         at, _, place = stand.partition("@")
-        shard = _shard(shape, int(slot))
-        if shard is None:
+        slot = int(number)
+        node = leading.get(place)
+        if node is not None:
+            steps.append(_step(command, slot, node, at.encode()))
             continue
-        where = at if str(shard.primary.address) == place else "0"
-        steps.append(_step(command, int(slot), shard.primary, where.encode()))
+        shard = shape.table[slot] if shape.table else None
+        if shard is not None:
+            steps.append(_step(command, slot, shard.primary, START))
     return Page(steps, int(since), int(begun))
+
+
+def is_last(page: Page, replies: list[Any]) -> bool:
+    """Whether a scan of several pages would end here, if no slot has moved."""
+    return (
+        not page.is_first
+        and page.begun <= AGAIN
+        and not any(isinstance(reply, RedponyError) for reply in replies)
+        and all(cursor == START for cursor, _ in replies)
+    )
 
 
 def turned(
@@ -93,10 +111,6 @@ def _from_the_start(command: Command, shape: Shape) -> list[Step]:
             seen.add(id(shard))
             steps.append(_step(command, slot, shard.primary, START))
     return steps
-
-
-def _shard(shape: Shape, slot: int) -> Shard | None:
-    return shape.table[slot] if shape.table else None
 
 
 def _step(command: Command, slot: int, node: Node, cursor: Argument) -> Step:

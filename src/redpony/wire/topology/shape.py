@@ -23,7 +23,10 @@ class Shard:
         self._turn = count()
 
     def reader(self, avoid: Sequence[Node] = ()) -> Node:
-        """Return a fit replica, each in its turn; the primary where there is none."""
+        """Return a fit replica, each in its turn; the primary where there is none.
+
+        While the primary fails, its replicas are cut off, and still the best there is.
+        """
         replicas = self.replicas
         size = len(replicas)
         if size:
@@ -32,6 +35,10 @@ class Shard:
                 node = replicas[(start + step) % size]
                 if node not in avoid and node.is_fit:
                     return node
+            if self.primary.breaker.failures:
+                for node in replicas:
+                    if node not in avoid and not node.breaker.blocked:
+                        return node
         return self.primary
 
     def __repr__(self) -> str:

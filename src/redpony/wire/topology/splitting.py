@@ -1,14 +1,15 @@
 """One command to several: by the slots of its keys, or to every primary.
 
 A command whose keys lie in one slot stays whole. `MGET` and its like are cut into
-one command a key, which are answered even while their slot is on the move, where
-the server has to refuse what needs several keys at once. What cannot be cut is
-refused here, before anything is sent.
+one command a key: where they lie in several slots, and where their one slot is on
+the move, because a server refuses what needs several keys at once then. What cannot
+be cut is refused here, before anything is sent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 from redpony.commands import (
@@ -66,15 +67,17 @@ def merged(command: Command, replies: list[Any]) -> Any:
 
     Where a part has none, that is an error whose `partial` holds what there is.
     """
-    if command.kind is MGET:
+    kind = command.kind
+    if kind is MGET:
         replies = [None if type(each) is WrongType else each for each in replies]
     failures = [each for each in replies if isinstance(each, RedponyError)]
     if failures:
         return incomplete(command, replies, failures)
-    if command.kind is MGET:
+    if kind is MGET:
         return replies
-    fold = command.kind.fold
-    return replies[0] if fold is None else fold(replies)
+    if kind is MSETEX:
+        return 1
+    return replies[0] if kind.fold is None else kind.fold(replies)
 
 
 def incomplete(
@@ -84,25 +87,34 @@ def incomplete(
     worst = failures[0]
     for each in failures:
         if not isinstance(each, Unavailable):
-            return each
+            worst = each
+            break
         if each.outcome == "unknown":
             worst = each
-    assert isinstance(worst, Unavailable)
-    kind = type(worst)
-    error = kind(
-        f"{worst} ({len(failures)} of {len(replies)} keys of {command.name})",
-        outcome=worst.outcome or "unknown",
+    error = copy(worst)
+    error.args = (
+        f"{worst} ({len(failures)} of {len(replies)} parts of {command.name})",
     )
-    if len(failures) < len(replies) and not command.kind.safe:
-        error.outcome = "unknown"
-    error.partial = replies
     error.__cause__ = worst
+    some = len(failures) < len(replies)
+    if not command.kind.safe and (some or _any_unknown(failures)):
+        # What was asked for has happened in part, or may have.
+        error.outcome = "unknown"
+    if isinstance(error, Unavailable):
+        error.partial = replies
     return error
+
+
+def _any_unknown(failures: Sequence[RedponyError]) -> bool:
+    return any(each.outcome == "unknown" for each in failures)
 
 
 def _keys_of(kind: Kind) -> Callable[[Command], list[Command]]:
     def cut(command: Command) -> list[Command]:
-        return [Command(kind, (key,), command.timeout) for key in command.args]
+        return [
+            kind.of((key,), timeout=command.timeout, lane=command.detour)
+            for key in command.args
+        ]
 
     return cut
 

@@ -125,17 +125,19 @@ class Watcher:
         if thread is not None and thread is not threading.current_thread():
             self._rouse()
             thread.join(2)
+        with self._lock:
+            if self._thread is None:
+                self._part()
 
     def reset_after_fork(self) -> None:
         """Forget the parent's thread, and its sockets without a word."""
-        wake = self._wake
+        self._part()
         self._reset()
-        if wake is not None:
-            wake.close()
 
     def _ensure(self) -> None:
         if self._thread is None or not self._thread.is_alive():
             self._stopping = False
+            self._part()
             mine, self._wake = socket.socketpair()
             mine.setblocking(False)
             self._wake.setblocking(False)
@@ -143,6 +145,12 @@ class Watcher:
                 target=self._watch, args=(mine,), name=self._name, daemon=True
             )
             self._thread.start()
+
+    def _part(self) -> None:
+        """Close our end of the wire to a thread that has ended."""
+        wake, self._wake = self._wake, None
+        if wake is not None:
+            wake.close()
 
     def _rouse(self) -> None:
         wake = self._wake

@@ -1,0 +1,1 @@
+"""Redpony and its peers under the same faults: `python -m benchmarks.faults`."""

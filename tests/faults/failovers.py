@@ -1,0 +1,110 @@
+"""What the servers themselves need for a failover, and who was without them.
+
+`OwnTime` asks sentinels and nodes all the time, and notes the moment from which a
+client that knows everything at once could write again. No client can be faster;
+what one needs beyond that is its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Self
+
+import redis
+
+TICK = 0.002
+PATIENCE = 60.0
+
+
+class OwnTime:
+    """The time from a fault until the servers have another primary.
+
+    Of Sentinel: until the first sentinel names another one, and that takes a
+    write. Of a cluster: until a replica of the old one takes a write for `key`.
+
+        with OwnTime(place.handle, old) as own:
+            own.begin(old.kill)
+            ...
+        own.seconds
+    """
+
+    def __init__(self, group: Any, old: Any, key: str = "own") -> None:
+        self._group = group
+        self._old = old
+        self._key = key
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.began = 0.0
+        self.ended = 0.0
+        """When a write was taken, by the monotonic clock; 0 until then."""
+
+    def __enter__(self) -> Self:
+        group, old = self._group, self._old
+        self._stack = contextlib.ExitStack()
+        connect = self._stack.enter_context
+        self._sentinels = [
+            connect(each.connect()) for each in getattr(group, "sentinels", ())
+        ]
+        heirs = group.replicas if self._sentinels else group.replicas_of(old)
+        self._heirs = {each.port: connect(each.connect()) for each in heirs}
+        for client in (*self._sentinels, *self._heirs.values()):
+            client.ping()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._over.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._stack.close()
+
+    def begin(self, fault: Callable[[], object]) -> None:
+        """Note the time, and do what is to be got over."""
+        self.began = time.monotonic()
+        self._thread.start()
+        fault()
+
+    @property
+    def seconds(self) -> float:
+        """Wait for the new primary; return how long the servers have needed."""
+        self._thread.join(PATIENCE)
+        assert self.ended, "no server has become the primary"
+        return self.ended - self.began
+
+    def _watch(self) -> None:
+        while not self._over.is_set():
+            for heir in self._named():
+                with contextlib.suppress(redis.RedisError):
+                    heir.execute_command("SET", self._key, "taken")
+                    self.ended = time.monotonic()
+                    return
+            time.sleep(TICK)
+
+    def _named(self) -> list[Any]:
+        """Return the nodes that may be the primary now."""
+        if not self._sentinels:
+            return list(self._heirs.values())
+        ports: set[int] = set()
+        for sentinel in self._sentinels:
+            with contextlib.suppress(redis.RedisError):
+                said = sentinel.execute_command(
+                    "SENTINEL GET-MASTER-ADDR-BY-NAME", self._group.service
+                )
+                ports.add(int(said[1]))
+        return [self._heirs[port] for port in ports & self._heirs.keys()]
+
+
+def outages(load: Any, since: float) -> list[float]:
+    """Return for each worker how long after a moment its first answer came.
+
+    Of operations that began after it; what was answered just before does not count.
+    """
+    return [
+        min(
+            (end - since for start, end in worker.answers if start >= since),
+            default=float("inf"),
+        )
+        for worker in load.workers
+    ]
