@@ -37,8 +37,8 @@ test: $(ready)/test $(ready)/redis-server ## the whole suite
 soak: $(ready)/test $(ready)/redis-server ## the long randomized runs
 	$(python) -m pytest --soak -m soak $(ARGS)
 
-faults: $(ready)/test $(ready)/redis-server ## one file a fault, against real servers
-	$(python) -m pytest tests/faults --scoreboard build/faults.md $(ARGS)
+faults: $(ready)/test $(ready)/redis-server ## one file a fault, ours and the peers
+	$(python) -m benchmarks.faults $(ARGS)
 
 bench: $(ready)/test $(ready)/bench $(ready)/redis-server ## ours and the peers in one run
 	$(python) -m benchmarks $(ARGS)

@@ -13,14 +13,12 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, Self
 
-from tests.servers import Cluster, Group, Replication, Sentinel, Server
+from tests.servers import Cluster, Group, Replication, Sentinel, Server, until
 
 Handle = Server | Group
 
 SINGLE = ("valkey", "redis_debian")
-FORMS = ("replicated", "sentinel", "cluster")
 GUARDED = "redis_debian-guarded"
-ALL = (*SINGLE, *(f"{each}-{form}" for form in FORMS for each in SINGLE), GUARDED)
 
 
 class Guarded(Server):
@@ -63,6 +61,31 @@ MAKE: dict[str, Callable[[], Handle]] = {
     "redis_debian-cluster": lambda: Cluster("redis"),
     GUARDED: Guarded,
 }
+
+
+ALL = tuple(MAKE)
+
+
+def form(name: str) -> str:
+    """Return the form of a place: "single", "replicated", "sentinel" ..."""
+    return name.partition("-")[2] or "single"
+
+
+def pools(cache: Any) -> list[Any]:
+    """Return the pools of a cache's blocking connections, one a server."""
+    return [link.blocking.pool for link in cache.alias.link.nodes()]
+
+
+def await_idle(cache: Any) -> None:
+    """Return when no pool of a cache has lent a connection.
+
+    Who watches over several servers may just be looking.
+    """
+    until(
+        lambda: not any(pool.in_use for pool in pools(cache)),
+        f"nobody uses a connection of {cache!r}",
+        5,
+    )
 
 
 class Places:

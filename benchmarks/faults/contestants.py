@@ -73,12 +73,19 @@ def configure(name: str, location: str, **more: Any) -> Any:
     return caches["default"]
 
 
-def slots_in_use(name: str, cache: Any) -> int:
-    """Return how many places of the pool are taken by nobody who lives."""
+def stored(name: str, answer: Any) -> bool:
+    """Whether `set` says that it has stored: Django's says nothing, or raises."""
+    return answer is None if name == "django" else answer is True
+
+
+def slots_in_use(name: str, cache: Any) -> tuple[int, int]:
+    """Return how many places of the pool are taken, of how many."""
     if name.startswith("ours"):
-        return int(cache.alias.link.blocking.pool.in_use)
+        pool = cache.alias.link.blocking.pool
+        return pool.in_use, pool.size
     if name == "django":
         pool = cache._cache._get_connection_pool(write=True)
     else:
         pool = cache.client.get_client().connection_pool
-    return len(pool._in_use_connections)
+    taken = pool._created_connections - len(pool._available_connections)
+    return taken, pool.max_connections

@@ -11,10 +11,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 
 from django.core.cache import caches
+
+from benchmarks.faults.contestants import stored
 
 PACE = 0.005
 PATIENCE = 12.0
@@ -35,7 +39,13 @@ class Call:
 class Worker(threading.Thread):
     """One caller: sets a key, reads it back, counts, in turn."""
 
-    def __init__(self, number: int, over: threading.Event, methods: str) -> None:
+    def __init__(
+        self,
+        number: int,
+        over: threading.Event,
+        methods: str,
+        is_stored: Callable[[Any], bool],
+    ) -> None:
         super().__init__(daemon=True)
         self.key = f"key:{number}"
         self.counter = f"count:{number}"
@@ -43,6 +53,7 @@ class Worker(threading.Thread):
         self.wrong = self.duplicates = 0
         self._over = over
         self._methods = methods.split()
+        self._is_stored = is_stored
         self._now: Any = None
         self._doubts: set[int] = set()
         self._counted = 0
@@ -66,12 +77,11 @@ class Worker(threading.Thread):
     def _set(self, cache: Any, call: Call) -> None:
         self._number += 1
         self._doubts.add(self._number)
-        stored = cache.set(self.key, [self.key, self._number], None)
-        # Django's own answers with nothing; False is "not stored", and unknown.
-        if stored is not False:
+        answer = cache.set(self.key, [self.key, self._number], None)
+        call.hollow = not self._is_stored(answer)
+        if not call.hollow:
             self._doubts.discard(self._number)
             self._now = self._number
-        call.hollow = stored is False
 
     def _get(self, cache: Any, call: Call) -> None:
         found = cache.get(self.key)
@@ -113,6 +123,7 @@ class Worker(threading.Thread):
 class Crowd:
     """A number of workers, from entering the block to leaving it."""
 
+    name: str
     size: int = 4
     methods: str = "set get incr get"
     began: float = 0.0
@@ -124,7 +135,8 @@ class Crowd:
 
     def __enter__(self) -> Self:
         self.workers = [
-            Worker(number, self._over, self.methods) for number in range(self.size)
+            Worker(number, self._over, self.methods, partial(stored, self.name))
+            for number in range(self.size)
         ]
         for worker in self.workers:
             worker.start()

@@ -29,7 +29,7 @@ def interrupted(ground: Ground, times: int) -> dict[str, Any]:
     for number in range(20):
         cache.set(f"key:{number}", number, None)
     rng = random.Random(SEED)
-    struck = answered = wrong = 0
+    struck = answered = wrong = lost = 0
     errors: dict[str, int] = {}
 
     def strike(*_: object) -> None:
@@ -46,7 +46,8 @@ def interrupted(ground: Ground, times: int) -> dict[str, Any]:
                 for _ in range(20):
                     found = cache.get(f"key:{number}")
                     answered += 1
-                    wrong += found != number
+                    wrong += found not in (number, None)
+                    lost += found is None
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
         except Interrupted:
@@ -54,17 +55,20 @@ def interrupted(ground: Ground, times: int) -> dict[str, Any]:
         except Exception as error:
             name = type(error).__name__
             errors[name] = errors.get(name, 0) + 1
-            if sum(errors.values()) > times:
-                break
+        if sum(errors.values()) + lost > 1_000:
+            break  # its pool is used up
     with contextlib.suppress(Interrupted):
         signal.setitimer(signal.ITIMER_REAL, 0)
     gc.collect()
+    slots, size = slots_in_use(ground.name, cache)
     return {
         "calls": answered + sum(errors.values()),
         "answered": answered,
         "wrong": wrong,
         "errors": errors,
         "interrupts": struck,
-        "slots": slots_in_use(ground.name, cache),
+        "slots": slots,
+        "of_slots": size,
+        "hollow": lost,
         "connections": len(ground.server.users()),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,14 @@ class Browser:
             raise AssertionError(
                 f"{selector} does not say {wanted!r}; it says {found!r}"
             ) from None
+
+    def wait_until(self, what: str, condition: Callable[[], object]) -> None:
+        """Wait until a condition is true; `what` says what for."""
+        wait = WebDriverWait(self._driver, VISIBLE, poll_frequency=0.1)
+        try:
+            wait.until(lambda _: condition())
+        except TimeoutException:
+            raise AssertionError(f"not so after {VISIBLE:.0f} s: {what}") from None
 
     def errors(self) -> list[str]:
         """Return what the console complained about since the last call."""

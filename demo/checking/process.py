@@ -23,17 +23,27 @@ PATIENCE = 60.0
 
 
 class Demo:
-    """`run.py`, started with a folder of its own for its data."""
+    """`run.py`, started with folders of its own below `folder`."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, folder: Path, *arguments: str, debug: bool = True) -> None:
         self._mark = f"REDPONY_DEMO_CHECK={uuid.uuid4().hex}"
         name, _, value = self._mark.partition("=")
-        environment = os.environ | {name: value, "DEMO_DATA": str(data), "PORT": "0"}
-        environment.pop("DJANGO_SETTINGS_MODULE", None)
+        self._temporary = folder / "tmp"
+        self._temporary.mkdir(exist_ok=True)
+        environment = os.environ | {
+            name: value,
+            "DEMO_DATA": str(folder / "demo"),
+            "DEMO_DEBUG": "1" if debug else "0",
+            "PORT": "0",
+            "TMPDIR": str(self._temporary),
+        }
+        for foreign in ("DJANGO_SETTINGS_MODULE", "DEMO_LOCATION"):
+            environment.pop(foreign, None)
+        self.site = ""
         self.lines: list[str] = []
         self._news: queue.Queue[str | None] = queue.Queue()
         self._process = subprocess.Popen(
-            [sys.executable, str(RUN)],
+            [sys.executable, str(RUN), *arguments],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -41,8 +51,8 @@ class Demo:
         )
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def wait_until_ready(self) -> str:
-        """Return the address that the demo prints when it is ready."""
+    def wait_until_ready(self) -> None:
+        """It is ready, and says where."""
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
@@ -52,7 +62,8 @@ class Demo:
             if line is None:
                 raise AssertionError("it ended before it was ready:\n" + self.output)
             if line.startswith(READY):
-                return line.removeprefix(READY).split()[0].rstrip("/")
+                self.site = line.removeprefix(READY).split()[0].rstrip("/")
+                return
 
     @property
     def output(self) -> str:
@@ -65,7 +76,10 @@ class Demo:
         return self._process.wait(20)
 
     def left_behind(self) -> list[str]:
-        """Return the processes that it started and that still live (Linux)."""
+        """Return the nodes' folders that are left, and the processes that live (Linux)."""
+        return [*map(str, self._temporary.glob("rp-*")), *self._living()]
+
+    def _living(self) -> list[str]:
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             try:
@@ -79,7 +93,7 @@ class Demo:
 
     def kill(self) -> None:
         """Make sure of the end, after a check that failed."""
-        for line in self.left_behind():
+        for line in self._living():
             os.kill(int(line.split()[0]), signal.SIGKILL)
         self._process.wait(20)
 

@@ -33,10 +33,13 @@ MIDDLEWARE = [
     "flightboard.security.add_security_headers",
 ]
 
+# Without DEBUG `embedded://` wants to be told that one machine is enough.
+EMBEDDED = "embedded://" if DEBUG else "embedded://?production=1"
+
 CACHES = {
     "default": {
         "BACKEND": "redpony.cache.RedisCache",
-        "LOCATION": os.environ.get("DEMO_LOCATION", "embedded://"),
+        "LOCATION": os.environ.get("DEMO_LOCATION", EMBEDDED),
         "KEY_PREFIX": "flights",
         "OPTIONS": {"ON_ERROR": "degrade"},
     }

@@ -52,7 +52,7 @@ class LocalCluster:
             Node(
                 number=number,
                 name=f"Node {number}",
-                place=node.address,
+                place=f":{node.port}",
                 state=_state(node),
                 breaker=breaker.get(node.address, "closed"),
                 role=self._role(known, node),

@@ -42,12 +42,12 @@ class EmbeddedServer:
     def look(self) -> list[Node]:
         process = self._process()
         if process is None:
-            state, place = "gone", "the next request starts it"
+            state, duty = "gone", "the next request starts it"
         else:
             state = "paused" if process == self._frozen else "running"
-            place = f"process {process}, on a private socket"
+            duty = f"process {process}"
         breaker = breakers().get(str(self._server), "closed")
-        return [Node(1, "The server", place, state, breaker)]
+        return [Node(1, "The server", "private socket", state, breaker, duty=duty)]
 
     def do(self, verb: str, number: int) -> None:
         verbs = {

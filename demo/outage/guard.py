@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
 
 from outage.servers import engine
 
@@ -29,9 +29,10 @@ def for_this_machine(view: View) -> View:
 
     @wraps(view)
     async def guarded(request: HttpRequest) -> HttpResponse:
-        if not may_break(request):
-            raise Http404
-        return await view(request)
+        if may_break(request):
+            return await view(request)
+        # Not `Http404`: Django's page for it needs a host that is allowed.
+        return HttpResponseNotFound("There is no such page.", "text/plain")
 
     return guarded
 

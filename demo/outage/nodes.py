@@ -14,12 +14,19 @@ LABELS = {
     "start": "Start",
     "failover": "Fail over",
 }
-DONE = {
+TOLD = {
+    "pause": "is paused",
+    "continue": "is continued",
+    "kill": "is killed",
+    "start": "is started",
+    "failover": "hands over to its replica",
+}
+MARKS = {
     "pause": "paused",
     "continue": "continued",
     "kill": "killed",
     "start": "started",
-    "failover": "failed over",
+    "failover": "hand-over",
 }
 AWAY = {"paused": "is paused", "gone": "does not run"}
 
@@ -49,9 +56,9 @@ class Node:
             "paused": ["continue", "kill"],
             "gone": ["start"],
         }[self.state]
-        if self.can_fail_over:
-            verbs.append("failover")
-        return [(verb, LABELS[verb]) for verb in verbs]
+        # First, so that the others stay where they are when it comes and goes.
+        first = ["failover"] if self.can_fail_over else []
+        return [(verb, LABELS[verb]) for verb in [*first, *verbs]]
 
     @property
     def away(self) -> str:

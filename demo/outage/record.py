@@ -101,7 +101,10 @@ def _said(event: Event) -> tuple[str, str]:
         return said[0].upper() + said[1:], ""
     if isinstance(event, Promoted):
         name = name_of(event.node)
-        return f"{name.capitalize()} is a primary now", f"{name} leads"
+        return (
+            f"{name.capitalize()} is a primary now",
+            f"{name.removeprefix('node ')} leads",
+        )
     if isinstance(event, Retried):
         commands = " ".join(dict.fromkeys(event.commands))
         return f"{commands} was sent again to {name_of(event.node)}", ""

@@ -21,7 +21,7 @@ def ours() -> Servers | None:
     """Return the demo's own servers; None if LOCATION names somebody else's."""
     if _made:
         return _made[0]
-    if settings.CACHES["default"]["LOCATION"] == "embedded://":
+    if settings.CACHES["default"]["LOCATION"].startswith("embedded://"):
         return _embedded()
     return None
 

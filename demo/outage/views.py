@@ -7,7 +7,6 @@ thread of its own: the site goes on meanwhile.
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.http import (
@@ -23,12 +22,15 @@ from django.views.decorators.http import require_POST
 from redis.exceptions import RedisError
 
 from outage.guard import for_this_machine
-from outage.nodes import DONE, Node, Servers
+from outage.nodes import LABELS, MARKS, TOLD, Node, Servers
 from outage.record import record
 from outage.servers import ours
 from redpony import RedponyError
 
-PAGES = "HND LHR DXB IST FRA CDG JFK SIN AMS LAX HKG SYD".split()
+PAGES = (
+    *("HND", "LHR", "DXB", "IST", "FRA", "CDG"),
+    *("JFK", "SIN", "AMS", "LAX", "HKG", "SYD"),
+)
 """The airports that the page asks for: each third of a cluster's slots has four."""
 
 
@@ -36,7 +38,9 @@ PAGES = "HND LHR DXB IST FRA CDG JFK SIN AMS LAX HKG SYD".split()
 @csrf_protect
 async def page(request: HttpRequest) -> HttpResponse:
     """Show the servers with their buttons, and the strip."""
-    return render(request, "outage/outage.html", {"nodes": await _look(), "pages": PAGES})
+    return render(
+        request, "outage/outage.html", {"nodes": await _look(), "pages": PAGES}
+    )
 
 
 @for_this_machine
@@ -85,13 +89,12 @@ def _do(verb: str, number: int) -> None:
     servers = _ours()
     name = {each.number: each.name for each in servers.look()}[number]
     short = "" if servers.engine == "embedded" else f" {number}"
-    done = DONE[verb]
     # Before it is done: what follows from it is told after it.
-    record.tell("You", f"{name} is {done}", f"{done}{short}")
+    record.tell("You", f"{name} {TOLD[verb]}", f"{MARKS[verb]}{short}")
     try:
         servers.do(verb, number)
     except (OSError, RuntimeError, RedisError, RedponyError) as error:
-        record.tell("Failed", f"{name} could not be {done}: {error}")
+        record.tell("Failed", f"{name}: {LABELS[verb]} did not work: {error}")
 
 
 async def _look() -> list[Node]:

@@ -1,28 +1,26 @@
 """What the cache does, it does everywhere.
 
 Each test that asks for `server`, directly or through `cache` and `make_cache`, runs
-on every place of `tests.places`, in every form and of either flavour. One about a
-single server (which counts its round trips or connections, or looks inside it) is
-marked `single`, and runs on one server of each flavour.
+on every place of `tests.places`: in every form, on either flavour. One for which
+that makes no sense names its forms, `@pytest.mark.forms("single", "replicated")`: a
+test that counts round trips or connections is one about a single server.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from tests.places import ALL, SINGLE, Handle, Places
+from tests.places import ALL, Handle, Places, form
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "single: about one server, so not run on several"
-    )
+    config.addinivalue_line("markers", "forms(*names): the forms of servers it is for")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" in metafunc.fixturenames:
-        marked = metafunc.definition.get_closest_marker("single")
-        names = SINGLE if marked else ALL
+        marker = metafunc.definition.get_closest_marker("forms")
+        names = [each for each in ALL if not marker or form(each) in marker.args]
         metafunc.parametrize("server", names, indirect=True)
 
 

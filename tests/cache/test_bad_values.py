@@ -198,8 +198,9 @@ def test_a_wrong_password_names_the_option_and_hides_the_password(
         error = error.__cause__ or error.__context__
 
 
+@pytest.mark.forms("single", "replicated", "sentinel", "guarded")
 def test_a_database_that_is_not_there_is_a_setting_of_the_alias(cache_on, both, server):
-    cache = both(cache_on(None, LOCATION=server.url(db=99)))
+    cache = both(cache_on(server, LOCATION=server.url(db=99)))
     with pytest.raises(Misconfigured, match=r'CACHES\["default"\].*database 99'):
         cache.get("key")
 

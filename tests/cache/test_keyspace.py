@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.places import await_idle
+
 
 def test_keys_returns_the_users_keys_that_match(cache):
     cache.set_many({"user:1": 1, "user:2": 2, "other": 3})
@@ -49,6 +51,7 @@ def test_delete_pattern_returns_how_many_and_leaves_the_rest(cache):
     assert cache.delete_pattern("key", prefix="elsewhere") == 0
 
 
+@pytest.mark.forms("single", "replicated", "sentinel", "guarded")
 def test_delete_pattern_unlinks_in_large_pages(cache, server):
     cache.set_many({f"a{number}": 1 for number in range(2500)})
     with server.counting() as counted:
@@ -77,7 +80,8 @@ def test_clear_removes_all_versions_of_this_prefix_and_nothing_else(
     assert cache.get("b", version=7) is None
     assert longer.get("a") == 1
     assert plain.get("a") == 1
-    assert raw.mget("celery-task", "redpony{lock}", "mine") == [b"x"] * 3
+    for theirs in ("celery-task", "redpony{lock}", "mine"):
+        assert raw.get(theirs) == b"x"
     plain.clear()
     assert longer.get("a") == 1
 
@@ -87,7 +91,7 @@ def test_clear_may_empty_the_database_by_choice(make_cache, both, server):
     cache.set("a", 1)
     server.client().set("other", 1)
     cache.clear()
-    assert server.client().dbsize() == 0
+    assert server.keys() == []
 
 
 def scrambled(key, prefix, version):
@@ -114,12 +118,12 @@ def test_a_key_function_is_honoured_everywhere(make_cache, both, server):
     )
     cache.set("a", 1)
     cache.set_many({"b": 2})
-    assert sorted(server.client().keys()) == [b"1|p|a", b"1|p|b"]
+    assert server.keys() == [b"1|p|a", b"1|p|b"]
     assert sorted(cache.keys("*")) == ["a", "b"]
     assert cache.incr_version("a") == 2
     assert cache.delete_pattern("b") == 1
     cache.clear()
-    assert server.client().keys() == []
+    assert server.keys() == []
 
 
 def test_clear_says_when_a_key_function_leaves_no_pattern(make_cache, both):
@@ -139,4 +143,4 @@ def test_no_connection_is_held_between_pages(make_cache):
     cache = make_cache()
     cache.set_many({f"key{number}": 1 for number in range(100)})
     for _ in cache.iter_keys("*", itersize=10):
-        assert cache.alias.link.blocking.pool.in_use == 0
+        await_idle(cache)

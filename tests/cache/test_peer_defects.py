@@ -15,6 +15,7 @@ import pytest
 from django.core.signals import request_finished
 
 from redpony.errors import NotAnInteger, ServerError, Unavailable
+from tests.places import pools
 
 
 class Colour(enum.IntEnum):
@@ -37,7 +38,8 @@ def test_d2_aliases_with_one_url_keep_their_own_options(cache_on, server):
     second = cache_on(server, DEADLINE=2, POOL_SIZE=5)
     assert first.alias.link is not second.alias.link
     assert first.alias.link.config.deadline == 1
-    assert second.alias.link.blocking.pool.size == 5
+    second.set("key", 1)
+    assert {pool.size for pool in pools(second)} == {5}
     same = cache_on(server, DEADLINE=1, POOL_SIZE=3)
     assert same.alias.link is first.alias.link
 
@@ -50,6 +52,7 @@ def test_d3_incr_of_no_integer_drops_neither_key_nor_expiry(cache):
     assert 0 < cache.pttl("key") <= 900
 
 
+@pytest.mark.forms("single", "replicated", "sentinel", "guarded")
 def test_d4_incr_version_is_one_command_and_keeps_the_milliseconds(cache, server):
     cache.set("key", None, 0.9)
     cache.incr_version("key")
@@ -67,6 +70,7 @@ def test_d5_and_d6_are_the_policys_table():
     assert len(test_unavailable.CALLS) > 70
 
 
+@pytest.mark.forms("single", "replicated", "sentinel", "guarded")
 def test_d9_delete_pattern_sends_no_transaction_and_no_small_pages(cache, server):
     cache.set_many({f"k{number}": 1 for number in range(5000)})
     with server.counting() as counted:
@@ -79,7 +83,7 @@ def test_d10_clear_leaves_what_is_not_ours(cache, server):
     server.client().set("_kombu.binding.celery", "x")
     cache.set("key", 1)
     cache.clear()
-    assert server.client().keys() == [b"_kombu.binding.celery"]
+    assert server.keys() == [b"_kombu.binding.celery"]
 
 
 def test_d11_a_prefix_with_colons_is_taken_off_whole(make_cache, both):
@@ -97,10 +101,10 @@ def test_d12_scans_of_sets_are_whole_and_match_the_members_text(cache):
 
 
 def test_d13_smove_honours_the_version_on_both_ends(cache):
-    cache.sadd("a", 1, version=2)
-    assert cache.smove("a", "b", 1, version=2) is True
-    assert cache.smembers("b", version=2) == {1}
-    assert cache.smembers("b") == set()
+    cache.sadd("{x}a", 1, version=2)
+    assert cache.smove("{x}a", "{x}b", 1, version=2) is True
+    assert cache.smembers("{x}b", version=2) == {1}
+    assert cache.smembers("{x}b") == set()
 
 
 @pytest.mark.parametrize("damage", [b"\x80\x05garbage", b"\x1f\x8b\x08", b"{", b"\xc1"])
@@ -141,6 +145,7 @@ def test_d20_empty_calls_answer_as_django_says(cache):
     assert cache.delete_many([]) is None
 
 
+@pytest.mark.forms("single", "replicated", "sentinel", "guarded")
 def test_d21_ttl_and_set_many_are_single_commands(cache, server):
     cache.set("key", 1)
     with server.counting() as counted:
@@ -189,6 +194,7 @@ def test_d24_asyncio_uses_no_thread(make_cache, monkeypatch):
     asyncio.run(work())
 
 
+@pytest.mark.forms("single", "replicated", "sentinel", "cluster")
 def test_d25_settings_are_not_changed(cache_settings, server):
     import copy
 
@@ -211,10 +217,11 @@ def test_d25_settings_are_not_changed(cache_settings, server):
 def test_d26_the_end_of_a_request_closes_nothing(make_cache):
     cache = make_cache()
     cache.set("key", 1)
-    opened = cache.alias.link.blocking.pool.opened
+    opened = [pool.opened for pool in pools(cache)]
     request_finished.send(sender=None)
     cache.close()
-    assert cache.alias.link.blocking.pool.opened == opened == 1
+    assert [pool.opened for pool in pools(cache)] == opened
+    assert sum(opened) >= 1
 
 
 def test_d27_a_hash_can_be_read_back(cache):
@@ -256,7 +263,7 @@ def test_v6_importing_it_leaves_djangos_signals_alone():
 
 def test_v10_version_zero_and_an_empty_prefix_are_usable(cache, server):
     cache.set("key", 1, version=0)
-    assert server.client().keys() == [b":0:key"]
+    assert server.keys() == [b":0:key"]
     assert cache.get("key", version=0) == 1
     assert cache.keys("*", version=0) == ["key"]
 
@@ -278,6 +285,7 @@ def test_v16_iteration_without_a_server_yields_nothing(cache_on, both):
         list(cache.iter_keys("*"))
 
 
+@pytest.mark.forms("single")
 def test_c_one_connection_serves_asyncio_tasks_and_contexts(make_cache, server):
     from django.core.cache import caches
 

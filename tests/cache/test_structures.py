@@ -7,7 +7,7 @@ import decimal
 
 import pytest
 
-from redpony.errors import NotAnInteger, NotSerializable, ServerError
+from redpony.errors import CrossSlot, NotAnInteger, NotSerializable, ServerError
 
 MEMBERS = [1, "a", "1", 2.5, None, True, b"x", (1, "b"), decimal.Decimal("1.0")]
 
@@ -77,35 +77,40 @@ def test_a_member_comes_back_and_is_found(cache, member):
 
 
 def test_sets_know_their_members(cache):
-    assert cache.sadd("s", 1, 2, "a") == 3
-    assert cache.scard("s") == 3
-    assert cache.smismember("s", 1, 5, "a") == [True, False, True]
-    assert cache.smembers("s") == {1, 2, "a"}
-    assert cache.srandmember("s") in {1, 2, "a"}
-    assert len(cache.srandmember("s", 2)) == 2
-    assert cache.smove("s", "t", 1) is True
-    assert cache.smove("s", "t", 99) is False
-    assert cache.smembers("t") == {1}
-    assert cache.spop("s", 5) == {2, "a"}
-    assert cache.spop("s") is None
-    assert cache.srandmember("s") is None
-    assert cache.sadd("s") == 0
-    assert cache.srem("s") == 0
-    assert cache.smismember("s") == []
+    assert cache.sadd("{x}s", 1, 2, "a") == 3
+    assert cache.scard("{x}s") == 3
+    assert cache.smismember("{x}s", 1, 5, "a") == [True, False, True]
+    assert cache.smembers("{x}s") == {1, 2, "a"}
+    assert cache.srandmember("{x}s") in {1, 2, "a"}
+    assert len(cache.srandmember("{x}s", 2)) == 2
+    assert cache.smove("{x}s", "{x}t", 1) is True
+    assert cache.smove("{x}s", "{x}t", 99) is False
+    assert cache.smembers("{x}t") == {1}
+    assert cache.spop("{x}s", 5) == {2, "a"}
+    assert cache.spop("{x}s") is None
+    assert cache.srandmember("{x}s") is None
+    assert cache.sadd("{x}s") == 0
+    assert cache.srem("{x}s") == 0
+    assert cache.smismember("{x}s") == []
 
 
-def test_sets_are_combined_by_the_server(cache):
+def test_sets_are_combined(cache):
     cache.sadd("a", 1, 2, 3)
     cache.sadd("b", 2, 3, 4)
     assert cache.sinter("a", "b") == {2, 3}
     assert cache.sunion("a", "b") == {1, 2, 3, 4}
     assert cache.sdiff("a", "b") == {1}
-    assert cache.sinterstore("c", "a", "b") == 2
-    assert cache.sunionstore("c", "a", "b") == 4
-    assert cache.sdiffstore("c", "a", "b") == 1
-    assert cache.smembers("c") == {1}
-    assert cache.sdiffstore("c", "a", "b", version_dest=2) == 1
-    assert cache.smembers("c", version=2) == {1}
+
+
+def test_sets_are_combined_into_another(cache):
+    cache.sadd("{x}a", 1, 2, 3)
+    cache.sadd("{x}b", 2, 3, 4)
+    assert cache.sinterstore("{x}c", "{x}a", "{x}b") == 2
+    assert cache.sunionstore("{x}c", "{x}a", "{x}b") == 4
+    assert cache.sdiffstore("{x}c", "{x}a", "{x}b") == 1
+    assert cache.smembers("{x}c") == {1}
+    assert cache.sdiffstore("{x}c", "{x}a", "{x}b", version_dest=2) == 1
+    assert cache.smembers("{x}c", version=2) == {1}
 
 
 def test_a_scan_of_a_set_sees_all_of_it(cache):
@@ -117,28 +122,44 @@ def test_a_scan_of_a_set_sees_all_of_it(cache):
 
 
 def test_lists_keep_their_order(cache):
-    assert cache.rpush("l", 1, "b", None) == 3
-    assert cache.lpush("l", 0, -1) == 5
-    assert cache.lrange("l") == [-1, 0, 1, "b", None]
-    assert cache.lrange("l", 1, 2) == [0, 1]
-    assert cache.llen("l") == 5
-    assert cache.lindex("l", 3) == "b"
-    assert cache.lindex("l", 30) is None
-    assert cache.lset("l", 0, "first") is True
-    assert cache.lpop("l") == "first"
-    assert cache.rpop("l", 2) == [None, "b"]
-    assert cache.lpos("l", 1) == 1
-    assert cache.lpos("l", 99) is None
-    assert cache.linsert("l", "before", 1, "between") == 3
-    assert cache.lrem("l", 0, "between") == 1
-    assert cache.ltrim("l", 0, 0) is True
-    assert cache.lrange("l") == [0]
-    assert cache.lmove("l", "m", "left", "right") == 0
-    assert cache.lrange("m") == [0]
-    assert cache.lpop("l") is None
-    assert cache.lpop("l", 3) == []
-    assert cache.lmove("l", "m") is None
-    assert cache.rpush("l") == 0
+    assert cache.rpush("{x}l", 1, "b", None) == 3
+    assert cache.lpush("{x}l", 0, -1) == 5
+    assert cache.lrange("{x}l") == [-1, 0, 1, "b", None]
+    assert cache.lrange("{x}l", 1, 2) == [0, 1]
+    assert cache.llen("{x}l") == 5
+    assert cache.lindex("{x}l", 3) == "b"
+    assert cache.lindex("{x}l", 30) is None
+    assert cache.lset("{x}l", 0, "first") is True
+    assert cache.lpop("{x}l") == "first"
+    assert cache.rpop("{x}l", 2) == [None, "b"]
+    assert cache.lpos("{x}l", 1) == 1
+    assert cache.lpos("{x}l", 99) is None
+    assert cache.linsert("{x}l", "before", 1, "between") == 3
+    assert cache.lrem("{x}l", 0, "between") == 1
+    assert cache.ltrim("{x}l", 0, 0) is True
+    assert cache.lrange("{x}l") == [0]
+    assert cache.lmove("{x}l", "{x}m", "left", "right") == 0
+    assert cache.lrange("{x}m") == [0]
+    assert cache.lpop("{x}l") is None
+    assert cache.lpop("{x}l", 3) == []
+    assert cache.lmove("{x}l", "{x}m") is None
+    assert cache.rpush("{x}l") == 0
+
+
+@pytest.mark.forms("cluster")
+@pytest.mark.parametrize(
+    ("method", "args"),
+    [
+        ("smove", ("a", "b", 1)),
+        ("lmove", ("a", "b")),
+        ("sinterstore", ("c", "a", "b")),
+        ("sunionstore", ("c", "a", "b")),
+        ("sdiffstore", ("c", "a", "b")),
+    ],
+)
+def test_keys_of_several_servers_that_must_be_of_one_are_named(cache, method, args):
+    with pytest.raises(CrossSlot, match="hash tag"):
+        getattr(cache, method)(*args)
 
 
 def test_lists_name_what_is_wrong(cache):

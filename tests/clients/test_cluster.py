@@ -14,6 +14,7 @@ from redpony.testing.chaos import Proxies
 from tests.servers import Cluster, free_port
 
 PATIENT = {"CONNECT_TIMEOUT": 10, "DEADLINE": 10}
+UNREACHED = (Unreachable, redis.exceptions.RedisClusterException)
 KEYS = [f"key{number}" for number in range(30)]
 
 
@@ -79,7 +80,8 @@ def test_tasks_wait_for_one_another(cache_on, cluster):
     found, connections = asyncio.run(work())
 
     assert found == list(range(1, 61))
-    assert connections <= 3
+    # One more may have asked for the slots.
+    assert connections <= 3 + 1
 
 
 def test_threads_wait_for_one_another(cache_on, cluster):
@@ -104,33 +106,43 @@ def test_connections_close_with_their_loop(cache_on, cluster):
     assert cluster.users() == []
 
 
-@pytest.mark.parametrize("place", ["redis"])
-def test_tls_and_a_password_are_for_every_node(cache_on, place, ask):
-    with Cluster(place, tls=True, password="secret") as cluster:
-        trusted = {"CA_FILE": str(cluster.certificates.ca)}
-        cache_on(cluster, TLS=trusted, **PATIENT)
-
-        assert cluster.url().startswith("rediss+cluster://")
-        assert [ask("set", key, 1) for key in KEYS] == [True] * 30
+@pytest.fixture(scope="module")
+def secured():
+    """A cluster with TLS and a password."""
+    with Cluster("redis", tls=True, password="secret") as cluster:
+        yield cluster
 
 
-def test_a_certificate_of_nobody_is_not_trusted(cache_on, ask):
-    with Cluster("redis", tls=True) as cluster:
-        cache_on(cluster, **PATIENT)
+def test_tls_and_a_password_are_for_every_node(cache_on, secured, ask):
+    trusted = {"CA_FILE": str(secured.certificates.ca)}
+    cache_on(secured, TLS=trusted, **PATIENT)
 
-        with pytest.raises((redis.RedisError, Exception), match="(?i)certificate"):
-            ask("set", "k", 1)
+    assert secured.url().startswith("rediss+cluster://:secret@")
+    assert [ask("set", key, 1) for key in KEYS] == [True] * 30
 
 
-def test_a_nodes_name_is_checked_though_redis_py_would_drop_the_demand(cache_on, ask):
+def test_a_certificate_of_nobody_is_not_trusted(cache_on, secured, ask):
+    cache_on(None, LOCATION=secured.url(), **PATIENT)
+
+    with pytest.raises(UNREACHED, match="(?i)certificate"):
+        ask("set", "k", 1)
+
+
+def test_a_nodes_name_is_checked_though_redis_py_may_drop_the_demand(
+    cache_on, secured, ask
+):
     """Some releases of redis-py take no `ssl_check_hostname` for a cluster."""
-    with Cluster("redis", tls=True) as cluster:
-        trusted = {"CA_FILE": str(cluster.certificates.ca)}
-        hosts = ",".join(f"127.0.0.2:{each.port}" for each in cluster.nodes)
-        cache_on(None, LOCATION=f"rediss+cluster://{hosts}", TLS=trusted, **PATIENT)
+    trusted = {"CA_FILE": str(secured.certificates.ca)}
+    hosts = ",".join(f"127.1:{each.port}" for each in secured.nodes)
+    cache_on(
+        None,
+        LOCATION=f"rediss+cluster://:secret@{hosts}",
+        TLS=trusted,
+        **PATIENT,
+    )
 
-        with pytest.raises(Exception, match="(?i)certificate|connect"):
-            ask("set", "k", 1)
+    with pytest.raises(UNREACHED, match="(?i)certificate"):
+        ask("set", "k", 1)
 
 
 def test_what_redis_py_has_no_argument_for_is_said(cache_on):
@@ -158,7 +170,7 @@ def test_addresses_behind_nat_are_reached_by_their_remap(cache_on, cluster, ask)
         for key in KEYS:
             ask("set", key, 1)
 
-        assert all(proxies[each].connections > 0 for each in cluster.primaries)
+        assert all(proxies[each].accepted > 0 for each in cluster.primaries)
 
 
 def test_no_node_that_answers_is_unavailable(cache_on):

@@ -108,3 +108,43 @@ def outages(load: Any, since: float) -> list[float]:
         )
         for worker in load.workers
     ]
+
+
+class Books:
+    """What a server has been given since a moment, by its own word.
+
+    The moment is when it has read what clients left in its buffers.
+    """
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        with server.connect() as client:
+            # Each answer is a turn of the server's loop, which reads from everybody.
+            for _ in range(200):
+                client.ping()
+        self._before = self._read()
+
+    def written(self) -> list[str]:
+        """Return what it was given to write; all of its data has to be as it was."""
+        (calls, data), (calls_before, data_before) = self._read(), self._before
+        found = sorted(
+            name for name, count in calls.items() if count > calls_before.get(name, 0)
+        )
+        return found if found or data == data_before else ["data has changed"]
+
+    def _read(self) -> tuple[dict[str, int], Any]:
+        stats = self._server.info("commandstats")
+        calls = {
+            name.removeprefix("cmdstat_"): said["calls"]
+            for name, said in stats.items()
+            if name.removeprefix("cmdstat_").partition("|")[0] in WRITES
+        }
+        return calls, self._server.ask("DEBUG", "DIGEST")
+
+
+WRITES = frozenset(
+    "append decr decrby del delex eval evalsha expire flushdb getdel getex getset "
+    "hdel hset hsetnx incr incrby incrbyfloat linsert lmove lpop lpush lrem lset "
+    "ltrim mset msetex persist pexpire pexpireat psetex rename rpop rpush sadd set "
+    "setex setnx spop srem touch unlink zadd zincrby zrem".split()
+)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 from tests.servers import Cluster, Replication, Sentinel, Server, until
 
@@ -153,7 +153,7 @@ class Places:
         self._stack = contextlib.ExitStack()
         self._groups: dict[tuple[str, str, tuple[str, ...]], Any] = {}
 
-    def __enter__(self) -> Places:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

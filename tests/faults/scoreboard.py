@@ -135,6 +135,21 @@ def matrix(results: Results) -> str:
     return table(head, rows)
 
 
+def others(results: Results) -> str:
+    """Return the figures that only some tests record, by fault and topology."""
+    shown = {"operations", "held", *PROMISES}
+    shown |= {"answered", "unknown", "not_sent", "refused", "lost", "stale"}
+    rows = []
+    for name, fault in results["faults"].items():
+        for topology, cell in fault["places"].items():
+            for figure, value in cell["figures"].items():
+                if figure not in shown:
+                    rows.append(
+                        [name, topology, figure.replace("_", " "), f"{value:,.4g}"]
+                    )
+    return table(["fault", "topology", "figure", "value"], rows) if rows else ""
+
+
 def write(path: Path, results: Results) -> None:
     """Write Markdown to a file, and JSON beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)

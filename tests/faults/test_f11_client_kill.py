@@ -57,7 +57,7 @@ def test_a_read_that_was_in_flight_is_asked_again(place, caller):
     cache = caller(place.cache(DEADLINE=5))
     assert cache.set("key", "value")
     again = []
-    with contextlib.closing(listening(again.append, events.Retried)):
+    with listening(again.append, events.Retried):
         # A pause that is over before we ask has killed an idle connection: again.
         for _ in range(5):
             with killed_before_they_are_served(place.servers):
@@ -97,11 +97,13 @@ def kill_who_waits(servers):
         server.ask("CLIENT", "KILL", "USER", "default")
 
 
-class listening:
-    """An event subscription that `contextlib.closing` ends."""
-
-    def __init__(self, handler, *kinds):
-        self.close = events.subscribe(handler, *kinds)
+@contextlib.contextmanager
+def listening(handler, *kinds):
+    end = events.subscribe(handler, *kinds)
+    try:
+        yield
+    finally:
+        end()
 
 
 def test_a_crowd_is_right_while_its_connections_are_killed(place, workload):

@@ -62,7 +62,6 @@ def test_a_server_that_never_knew_them_takes_over(place, caller):
     assert cache.incr("n") == 1
 
 
-
 def test_a_crowd_counts_on_while_scripts_are_forgotten(place, workload):
     mix = {"script": 6, "get": 1, "set": 1, "push": 1}
     with workload(place.cache(), mix=mix) as load:

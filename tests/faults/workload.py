@@ -84,9 +84,7 @@ class Load:
         self._record = record
         self._quiet = quiet
         self._tolerates = tolerates
-        self._blocking = [
-            Worker(Ledger(f"t{n}", seed, size)) for n in range(threads)
-        ]
+        self._blocking = [Worker(Ledger(f"t{n}", seed, size)) for n in range(threads)]
         self._awaiting = [Worker(Ledger(f"a{n}", seed, size)) for n in range(tasks)]
         self.workers = [*self._blocking, *self._awaiting]
         self._over = threading.Event()

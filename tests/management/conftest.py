@@ -12,6 +12,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
+from tests.management.guard import SECRET, allow
+from tests.servers import Server
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -48,3 +51,25 @@ def corner(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
         monkeypatch.setenv("TMPDIR", directory)
         yield
+
+
+@pytest.fixture
+def guarded(server: Server) -> Iterator[Server]:
+    """Return a server with a user "app" who may do nothing yet."""
+    server.ask("ACL", "SETUSER", "app", "reset", "on", f">{SECRET}", "-@all")
+    server.ask("ACL", "LOG", "RESET")
+    yield server
+    server.ask("ACL", "DELUSER", "app")
+
+
+@pytest.fixture
+def cache_of(guarded: Server, cache_on: Any) -> Callable[..., Any]:
+    """Return a function that makes a cache whose user has been granted its rights."""
+
+    def make(**options: Any) -> Any:
+        url = guarded.url(options.pop("db", 0), user="app", password=SECRET)
+        cache = cache_on(None, LOCATION=url, **options)
+        allow(guarded, cache.alias.config)
+        return cache
+
+    return make

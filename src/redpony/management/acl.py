@@ -14,15 +14,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from redpony.commands import INFO, PING
+from redpony.commands import PING
 from redpony.conf import AliasConfig, alias_config
 from redpony.conf.project import backends
 from redpony.connections import link_for
 from redpony.embedded import Embedded
-from redpony.errors import InvalidSetting, NoPermission, RedponyError
+from redpony.errors import InvalidSetting, RedponyError
 from redpony.management.rights import (
+    LOOKING,
     OLDEST,
-    Grant,
     User,
     acl_rules,
     digest,
@@ -30,15 +30,14 @@ from redpony.management.rights import (
     operator_for,
     sentinel_user,
     user_for,
-    word,
 )
 from redpony.management.text import columns, points
 from redpony.wire.handshake import Features
+from redpony.wire.topology.link import TopologyLink
 
 __all__ = ["acl", "acl_rules", "add_arguments"]
 
 _VERSION: Final = re.compile(r"(redis|valkey)[-: ]?(\d+(?:\.\d+)*)")
-_LOOKING: Final = Grant("status and doctor", (word(PING), word(INFO)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +130,15 @@ def users(wanted: Wanted) -> tuple[list[User], list[str]]:
     for configs in shared.values():
         server = _server(wanted.server, configs[0], notes)
         user = user_for(configs, name=wanted.user, server=server)
-        if wanted.looks:
-            user = replace(user, grants=(*user.grants, _LOOKING))
-        notes += _remarks(user, configs)
-        found.append(user)
-        if wanted.operator:
-            found.append(operator_for(user, wanted.operator))
         sentinel = sentinel_user(configs, name=wanted.user, server=server)
-        if sentinel is not None:
-            found.append(sentinel)
+        notes += _remarks(user, configs)
+        for each in (user, sentinel):
+            if each is None:
+                continue
+            looks = (*each.grants, LOOKING) if wanted.looks else each.grants
+            found.append(replace(each, grants=looks))
+            if wanted.operator:
+                found.append(operator_for(each, wanted.operator))
     return found, notes
 
 
@@ -207,18 +206,22 @@ def _server(named: str, config: AliasConfig, notes: list[str]) -> Features:
             )
         numbers = tuple(map(int, match[2].split(".")))
         return Features(match[1], numbers)
-    link = link_for(config.link)
+    link = link_for(config.link, config.topology)
+    why: object = "it did not say its version"
     try:
         link.blocking.ask(PING())
-    except NoPermission:
-        pass
     except RedponyError as error:
-        notes.append(
-            f"Written for {_told(OLDEST)}, because the server cannot be asked "
-            f"({error}). Name another one with --server, as in --server valkey-9.1."
-        )
-        return OLDEST
-    return link.facts.features or OLDEST
+        # Who may not ask anything yet is told the version all the same.
+        why = error
+    nodes = link.nodes() if isinstance(link, TopologyLink) else [link]
+    known = [each.facts.features for each in nodes if each.facts.features]
+    if known:
+        return min(known, key=lambda each: each.version)
+    notes.append(
+        f"Written for {_told(OLDEST)}, because the server cannot be asked "
+        f"({why}). Name another one with --server, as in --server valkey-9.1."
+    )
+    return OLDEST
 
 
 def _remarks(user: User, configs: Sequence[AliasConfig]) -> Iterator[str]:

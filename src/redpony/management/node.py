@@ -77,7 +77,7 @@ class Node:
             return "" if self.others is None else f"one of {self.others}"
         if self.slots is not None:
             return f"{self.slots} slots"
-        if self.role != "replica":
+        if self.role != "replica" or self.reason:
             return ""
         if not self.linked:
             return "cut off from its primary"
@@ -128,8 +128,11 @@ def _several(config: AliasConfig) -> Survey:
     for shard, group in zip(shards, servers, strict=True):
         primary, *replicas = (next(asked) for _ in group)
         slots = _slots_of(shape, shard) if shape.table else None
-        nodes.append(replace(primary, slots=slots))
-        nodes.extend(_behind(each, primary) for each in replicas)
+        nodes.append(replace(primary, slots=slots, role=primary.role or "primary"))
+        nodes.extend(
+            replace(_behind(each, primary), role=each.role or "replica")
+            for each in replicas
+        )
     return Survey([*nodes, *sentinels], _faults(shape, nodes))
 
 
@@ -142,7 +145,7 @@ def _faults(shape: Shape, nodes: list[Node]) -> list[str]:
                 f"The cluster has no server for {missing} of its {SLOTS} slots: what "
                 "lies in them cannot be read or written."
             )
-    elif not any(node.role == "primary" for node in nodes):
+    elif not any(node.role == "primary" and not node.reason for node in nodes):
         found.append("None of the servers is a primary now: nothing can be written.")
     return found
 
@@ -152,7 +155,7 @@ def _sentinels(config: AliasConfig) -> list[Node]:
     if not isinstance(topology, Sentinels):
         return []
     return [
-        replace(node, role="sentinel") if node.name else node
+        replace(node, role="sentinel")
         for node in _ask_all(topology.sentinels, topology.service)
     ]
 
@@ -183,12 +186,14 @@ def _answers(config: LinkConfig, client: Any, service: str) -> Node:
         start = time.perf_counter()
         client.ping()
         ping = time.perf_counter() - start
+    except redis.exceptions.NoPermissionError as error:
+        # It answers, and does not let this user look: still up.
+        return Node(label, mode=_said(error))
     except (redis.RedisError, InvalidSetting, OSError) as error:
         return Node(label, reason=_said(error))
     try:
         info: Mapping[str, Any] = client.info()
     except redis.RedisError as error:
-        # It answers, and does not let this user look: still up.
         return Node(label, ping=ping, mode=_said(error))
     name = "valkey" if "valkey_version" in info else "redis"
     role = str(info.get("role", ""))

@@ -14,21 +14,26 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Final
 
 from redpony.cache import RedisCache
 from redpony.commands import (
     ASKING,
+    CLUSTER_INFO,
     CLUSTER_SLOTS,
     DEL,
+    EXEC,
     FLUSHDB,
     GET,
     MSETEX,
+    MULTI,
     PEXPIRE,
     PTTL,
+    RESTORE,
     ROLE,
+    SENTINEL_ADDRESS,
     SENTINEL_MASTER,
     SENTINEL_REPLICAS,
     SENTINEL_SENTINELS,
@@ -40,6 +45,7 @@ from redpony.keys import glob
 from redpony.scripts import script
 from redpony.wire.config import Cluster, LinkConfig, Secret, Sentinels
 from redpony.wire.handshake import Features
+from redpony.wire.topology.sentinel import CHANNELS
 
 PLACEHOLDER: Final = ">PASSWORD"
 """What stands for a password: replace the word, not the sign before it."""
@@ -47,8 +53,10 @@ PLACEHOLDER: Final = ">PASSWORD"
 OLDEST: Final = Features("redis", (7, 0))
 """The server that is assumed where none can be asked and none is named."""
 
-# What the cache's scripts are called; their text says what they call in turn.
+# The cache's scripts, by name; their text says what they call in turn. Those of a
+# cluster carry from server to server what else is done in place.
 SCRIPTS: Final = ("incr", "rename")
+CLUSTER_SCRIPTS: Final = ("dump", "discard")
 
 # `cache.lock` is redis-py's: these commands, and scripts that it loads by itself.
 _LOCK: Final = (SET, GET, DEL, PTTL, PEXPIRE)
@@ -57,10 +65,16 @@ _CALLED = re.compile(r"redis\.call\('(\w+)'")
 
 When = Callable[[AliasConfig, Features], bool]
 
-# Commands that only some configurations or servers come to.
+
+def _in_a_cluster(config: AliasConfig, _: Features) -> bool:
+    return isinstance(config.topology, Cluster)
+
+
+# Commands of the cache that only some configurations or servers come to.
 _ONLY: Final[dict[Kind, When]] = {
     FLUSHDB: lambda config, _: config.clear == "flushdb",
     MSETEX: lambda _, server: server.at_least((8, 4), (9, 1)),
+    RESTORE: _in_a_cluster,
 }
 
 
@@ -70,6 +84,11 @@ class Grant:
 
     reason: str
     commands: tuple[str, ...]
+
+
+GREETING: Final = "introducing itself"
+FINDING: Final = "who is who"
+LOOKING: Final = Grant("status and doctor", ("ping", "info"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +159,18 @@ def sentinel_user(
     configs: Sequence[AliasConfig], *, name: str = "", server: Features = OLDEST
 ) -> User | None:
     """Return the user of the sentinels of these aliases, who have ACLs of their own."""
-    watched = [each for each in configs if isinstance(getattr(each, "topology", None), Sentinels)]
+    watched = [each for each in configs if isinstance(each.topology, Sentinels)]
     if not watched:
         return None
-    topology = getattr(watched[0], "topology", None)
+    topology = watched[0].topology
     assert isinstance(topology, Sentinels)
     link = topology.sentinels[0]
-    kinds = (SENTINEL_MASTER, SENTINEL_REPLICAS, SENTINEL_SENTINELS)
+    kinds = (
+        SENTINEL_MASTER,
+        SENTINEL_ADDRESS,
+        SENTINEL_REPLICAS,
+        SENTINEL_SENTINELS,
+    )
     return User(
         name=name or link.username or "redpony",
         where=", ".join(str(each.address) for each in topology.sentinels),
@@ -154,26 +178,17 @@ def sentinel_user(
         server=server,
         grants=(
             *_introduction(link, server),
-            Grant("who leads", (*map(word, kinds), "subscribe")),
+            Grant(FINDING, (*map(word, kinds), "subscribe")),
         ),
-        channels=("+switch-master",),
+        channels=CHANNELS,
         password=link.password,
     )
 
 
 def operator_for(user: User, name: str) -> User:
     """Return a user who looks, at what `status` and `doctor` show, and reads no key."""
-    words = ["ping", "info"]
-    words += [each for each in user.commands if each.startswith(("client|", "select"))]
-    words += [each for each in ("role", "cluster|slots") if each in user.commands]
-    return User(
-        name=name,
-        where=user.where,
-        aliases=user.aliases,
-        server=user.server,
-        grants=(Grant("status and doctor", tuple(words)),),
-        databases=user.databases,
-    )
+    finding = [each for each in user.grants if each.reason in (GREETING, FINDING)]
+    return replace(user, name=name, keys=(), grants=(*finding, LOOKING), password=None)
 
 
 def key_pattern(config: AliasConfig) -> str:
@@ -212,8 +227,14 @@ def _grants(config: AliasConfig, server: Features, backend: type) -> Iterator[Gr
         kind for kind in sent_by(backend) if _ONLY.get(kind, always)(config, server)
     ]
     yield Grant("the cache", tuple(map(word, kinds)))
-    yield Grant("its scripts", ("evalsha", "eval", *sorted(called_by(*SCRIPTS))))
-    yield Grant("cache.lock", (*map(word, _LOCK), "evalsha", "script|load"))
+    scripts = SCRIPTS
+    lock = [*map(word, _LOCK), "evalsha", "script|load"]
+    if _in_a_cluster(config, server):
+        scripts += CLUSTER_SCRIPTS
+        # redis-py's client for clusters asks what commands there are.
+        lock += [word(CLUSTER_SLOTS), "command"]
+    yield Grant("its scripts", ("evalsha", "eval", *sorted(called_by(*scripts))))
+    yield Grant("cache.lock", tuple(lock))
 
 
 def sent_by(backend: type) -> list[Kind]:
@@ -248,18 +269,19 @@ def _introduction(link: LinkConfig, server: Features) -> Iterator[Grant]:
     if link.protocol == 2:
         words += ["info", "role"]
     if words:
-        yield Grant("introducing itself", tuple(words))
+        yield Grant(GREETING, tuple(words))
 
 
 def _topology(config: AliasConfig) -> Iterator[Grant]:
-    topology = getattr(config, "topology", None)
+    topology = config.topology
     if isinstance(topology, Cluster):
-        words = [word(CLUSTER_SLOTS), word(ASKING)]
+        words = [word(CLUSTER_SLOTS), word(CLUSTER_INFO)]
         if topology.read_from == "replica":
             words.append("readonly")
-        yield Grant("the cluster", tuple(words))
+        yield Grant(FINDING, tuple(words))
+        yield Grant("slots on the move", (word(ASKING), word(MULTI), word(EXEC)))
     elif topology is not None:
-        yield Grant("who leads", (word(ROLE),))
+        yield Grant(FINDING, (word(ROLE),))
 
 
 def _merged(several: Iterable[Iterable[Grant]]) -> Iterator[Grant]:

@@ -54,34 +54,35 @@ def _rows(backend: Backend) -> Iterator[tuple[str, tuple[str, ...], str]]:
         yield "BAD", blank, " ".join(str(each) for each in examination.problems)
         return
     found = survey(examination.config)
-    yield from map(_row, found.nodes)
+    several = examination.config.topology is not None
+    for node in found.nodes:
+        yield _row(node, several=several)
     for fault in found.faults:
         yield "DOWN", (), fault
 
 
-def _row(node: Node) -> tuple[str, tuple[str, ...], str]:
+def _row(node: Node, *, several: bool) -> tuple[str, tuple[str, ...], str]:
+    cells = _cells(node, several=several)
     if node.reason:
-        return "DOWN", _cells(node), node.reason
+        return "DOWN", cells, node.reason
     if node.idle:
-        return "idle", _cells(node), "Not running: it starts with its first use."
+        return "idle", cells, "Not running: it starts with its first use."
     if node.too_old:
-        return "OLD", _cells(node), "Redpony needs Redis 6.2 or later, or Valkey."
+        return "OLD", cells, "Redpony needs Redis 6.2 or later, or Valkey."
     if not node.name:
-        return "up", _cells(node), f"It does not say more to this user: {node.mode}"
-    return "up", _cells(node), ""
+        return "up", cells, f"It does not say more to this user: {node.mode}"
+    return "up", cells, ""
 
 
-def _cells(node: Node) -> tuple[str, ...]:
-    server = " ".join(
-        each
-        for each in (
-            node.name,
-            node.version,
-            node.mode if node.mode not in ("standalone", node.role) else "",
-            node.role if node.role != "primary" or node.standing else "",
-        )
-        if each and node.name
+def _cells(node: Node, *, several: bool) -> tuple[str, ...]:
+    standalone = not node.name or node.mode in ("standalone", node.role)
+    words = (
+        node.name,
+        node.version,
+        "" if standalone else node.mode,
+        node.role if several or node.role != "primary" else "",
     )
+    server = " ".join(each for each in words if each)
     if node.standing:
         server = f"{server}, {node.standing}"
     limit = f" of {size(node.limit)}" if node.limit else ""

@@ -202,6 +202,7 @@ class AsyncDriver(AsyncDrive):
         """Send a batch at once; None where something else has to be done first.
 
         Its result is what the multiplexer gives: a reply, or a list for several.
+        `payload` is the same packed, and many reads of one kind.
         """
         commands = batch.commands
         state = self._by_loop.get(_running_loop())
@@ -210,13 +211,11 @@ class AsyncDriver(AsyncDrive):
         if commands[0].lane is not _SHARED:
             return None
         connection = state.shared
-        if (
-            connection is None
-            or connection.full
-            or not (outcomes.all_safe(commands) or not connection.is_stale())
-        ):
+        if connection is None or connection.full:
             return None
         if payload is None:
+            if not outcomes.all_safe(commands) and connection.is_stale():
+                return None
             payload = pack_all(list(commands))
         return connection.submit(payload, commands, lasts)
 

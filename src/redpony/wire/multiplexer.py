@@ -287,8 +287,11 @@ class Multiplexer(asyncio.BufferedProtocol):
         """Take in replies of one flight, as many as there are; return whether all."""
         gets = self._gets
         count = len(commands)
+        alike = commands[0] is commands[-1]
+        kind = commands[0].kind
         while True:
-            kind = commands[len(items)].kind
+            if not alike:
+                kind = commands[len(items)].kind
             if type(reply) in kind.reply or not self._is_push(kind, reply):
                 items.append(reply)
                 if len(items) == count:

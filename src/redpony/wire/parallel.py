@@ -10,6 +10,7 @@ is the driver's own `ask_all`, when the answer is due.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from redpony.commands import Lane
@@ -32,6 +33,7 @@ class Sent:
         "_driver",
         "_expires",
         "_failure",
+        "_items",
         "_payload",
         "_safe",
     )
@@ -50,6 +52,7 @@ class Sent:
         self._payload = payload
         self._connection: Connection | None = None
         self._failure: Unavailable | None = None
+        self._items: list[Any] | None = None
         self._safe = payload is not None or outcomes.all_safe(batch.commands)
         if not batch.atomic and batch.commands[0].lane is not Lane.BLOCKING:
             self._leave()
@@ -77,11 +80,11 @@ class Sent:
             return
         self._connection = connection
 
-    def land(self) -> Replies:
-        """Return the answers; errors are items, as in `ask_all`."""
+    def collect(self) -> None:
+        """Read the answers, if they are on their way, and let go of the connection."""
         connection, self._connection = self._connection, None
         if connection is None:
-            return self._again()
+            return
         driver, commands = self._driver, self._batch.commands
         items: list[Any] = []
         count = len(commands)
@@ -98,25 +101,35 @@ class Sent:
                 connection, error, commands[0], sent=True, idle=True
             )
             if items and not isinstance(failure, ProtocolError):
-                return Replies(items + [failure] * (count - len(items)))
-            self._failure = failure
-            return self._again()
+                self._items = items + [failure] * (count - len(items))
+            else:
+                self._failure = failure
+            return
         driver.pool.give_back(connection)
         driver.answered()
+        self._items = items
+
+    def land(self) -> Replies:
+        """Return the answers; errors are items, as in `ask_all`."""
+        self.collect()
+        items = self._items
+        if items is None:
+            return self._again()
         if self._payload is None and any(type(item) is NoScript for item in items):
             self._send_sources(items)
         return Replies(items)
 
     def _again(self) -> Replies:
         """Do it the driver's way, if it may be done at all."""
-        commands = self._batch.commands
+        driver, commands = self._driver, self._batch.commands
         failure = self._failure
         if failure is not None:
-            if not outcomes.may_repeat(failure, safe=self._safe):
+            repeatable = outcomes.may_repeat(failure, safe=self._safe)
+            if not repeatable or not driver.config.retries:
                 return Replies([failure] * len(commands))
-            outcomes.tell_retry(self._driver.label, commands, 2, failure)
+            outcomes.tell_retry(driver.label, commands, 2, failure)
         left = max(self._expires - monotonic(), 0.001)
-        return self._driver.ask_all(self._batch, left, self._payload)
+        return driver.ask_all(self._batch, left, self._payload)
 
     def _send_sources(self, items: list[Any]) -> None:
         commands = self._batch.commands
@@ -128,3 +141,15 @@ class Sent:
                     items[index] = self._driver.ask(command.within(left))
                 except RedponyError as error:
                     items[index] = error
+
+
+def land_all(flights: Sequence[Sent]) -> list[Replies]:
+    """Return the answers of several flights.
+
+    Those under way are read before anything else is done: whoever waits for a
+    connection to one server must not hold one to another, which somebody else waits
+    for who holds the first.
+    """
+    for each in flights:
+        each.collect()
+    return [each.land() for each in flights]

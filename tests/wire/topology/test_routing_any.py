@@ -35,6 +35,7 @@ from redpony.errors import (
     CircuitOpen,
     DeadlineExceeded,
     NotPrimary,
+    Outcome,
     PoolExhausted,
     ProtocolError,
     Redirected,
@@ -55,11 +56,11 @@ KEYS = [b"key:%d" % number for number in range(6)] + [b"{t}%d" % n for n in rang
 
 # -- any answer -----------------------------------------------------------------
 
-OUTCOMES = ("not_sent", "refused", "unknown")
 
-
-def _failures(kind: type[Unavailable]) -> st.SearchStrategy[RedponyError]:
-    return st.sampled_from(OUTCOMES).map(lambda outcome: kind("x", outcome=outcome))
+def _failures(
+    kind: type[Unavailable], *outcomes: Outcome
+) -> st.SearchStrategy[RedponyError]:
+    return st.sampled_from(outcomes).map(lambda outcome: kind("x", outcome=outcome))
 
 
 def _redirections(code: str) -> st.SearchStrategy[RedponyError]:
@@ -87,19 +88,14 @@ REFUSALS = st.one_of(
             "NOPERM this user has no permissions",
         ]
     ).map(from_reply),
-    *map(
-        _failures,
-        [
-            Unavailable,
-            DeadlineExceeded,
-            Unreachable,
-            CircuitOpen,
-            PoolExhausted,
-            ProtocolError,
-            AuthenticationFailed,
-            NotPrimary,
-        ],
-    ),
+    _failures(Unavailable, "not_sent", "unknown"),
+    _failures(DeadlineExceeded, "not_sent", "unknown"),
+    _failures(ProtocolError, "not_sent", "unknown"),
+    _failures(AuthenticationFailed, "not_sent", "refused"),
+    _failures(Unreachable, "not_sent"),
+    _failures(CircuitOpen, "not_sent"),
+    _failures(PoolExhausted, "not_sent"),
+    _failures(NotPrimary, "not_sent"),
 )
 
 some_key = st.sampled_from(KEYS)

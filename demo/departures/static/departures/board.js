@@ -15,7 +15,7 @@ import { showCountries, showRows } from "./rows.js";
  * @property {import("./rows.js").Country[]} countries
  * @property {{flights: number, airports: number, countries: number}} world
  * @property {"on" | "off"} cache
- * @property {"on" | "off"} redis
+ * @property {"on" | "part" | "off"} redis
  * @property {"closed" | "open"} breaker
  */
 
@@ -57,7 +57,7 @@ async function ask() {
  * @param {import("../flightboard/timing.js").Timing} cost
  */
 function note(world, cost) {
-  const answer = { ...cost, cacheOn: world.cache === "on", redisOn: world.redis === "on" };
+  const answer = { ...cost, cacheOn: world.cache === "on", redisOn: world.redis !== "off" };
   answers.push(answer);
   answers.splice(0, answers.length - SLOTS);
   sessionStorage.setItem(KEPT, JSON.stringify(answers));
@@ -98,8 +98,11 @@ function verdict(world, cost) {
   if (world.cache === "off") {
     return ["The cache is off: the database works out every answer, second after second.", "slow"];
   }
-  if (world.breaker === "open") {
-    return ["Redis is back. The breaker lets a request try it within eight seconds.", "slow"];
+  if (world.redis === "part") {
+    return ["A part of Redis is away, and the site is up.", "slow"];
+  }
+  if (cost.failed) {
+    return ["Redis is back. The breaker lets one request look, then all go on.", "slow"];
   }
   return cost.queries
     ? ["A new minute has begun: the database answered once, and the cache keeps it.", "good"]
@@ -139,8 +142,8 @@ const SAYS = {
     false: "Every answer is worked out by the database.",
   },
   redis: {
-    true: "The server runs. Off freezes its process: connected, but silent.",
-    false: "The process is frozen. The site goes on without it.",
+    true: "It runs. Off freezes its process: connected, but silent.",
+    false: "It is frozen. The site goes on without it.",
   },
 };
 
@@ -149,7 +152,8 @@ const SAYS = {
  * @param {boolean} on
  */
 function showSwitch(name, on) {
-  const form = find(`[data-switch=${name}]`);
+  const form = page.querySelector(`[data-switch=${name}]`);
+  if (!form) return;
   form.querySelector("button")?.setAttribute("aria-checked", String(on));
   form.querySelector("[name=on]")?.setAttribute("value", on ? "0" : "1");
   const says = form.querySelector("[data-says]");

@@ -17,7 +17,7 @@ import { draw, SPAN } from "./strip.js";
  */
 
 const EVERY = 500;
-const LATELY = 1500;
+const LATELY = 1000;
 
 const page = /** @type {HTMLElement} */ (document.querySelector("[data-outage]"));
 /** @param {string} selector */
@@ -72,7 +72,7 @@ function verdict() {
   if (failed || !now.length) return ["The site does not answer. Is it still running?", "bad"];
   if (latest.away.length) {
     const away = `${sentence(latest.away)}. `;
-    if (!without) return [`${away}Nothing is missing: every answer is as fast as ever.`, "good"];
+    if (!without) return [`${away}No visitor notices: every answer comes from the cache.`, "good"];
     return without === now.length
       ? [`${away}The site is up: the database answers instead of the cache.`, "slow"]
       : [`${away}The site is up: the pages that were kept there come from the database.`, "slow"];

@@ -12,10 +12,9 @@ export const SPAN = 60_000;
 const KINDS = /** @type {const} */ (["cached", "made", "without", "failed"]);
 const LEVELS = /** @type {const} */ ([[1, "1 ms"], [10, "10 ms"], [100, "100 ms"], [1000, "1 s"]]);
 const HIGHEST = 5000;
-const MARGIN = { top: 40, right: 4, bottom: 17, left: 46 };
+const MARGIN = { right: 4, bottom: 17, left: 46 };
 const LABEL_ROWS = [9, 22, 35];
-const BARS = 44;
-const GAP = 12;
+const GAP = 14;
 
 /**
  * @param {SVGElement} svg
@@ -28,7 +27,12 @@ export function draw(svg, answers, turns, now) {
   if (!width) return;
   const right = width - MARGIN.right;
   const bottom = height - MARGIN.bottom;
-  const floor = bottom - BARS - GAP;
+  // On a phone it is half as high, and has one row of labels.
+  const isLow = height < 200;
+  const rows = LABEL_ROWS.slice(0, isLow ? 1 : 3);
+  const top = rows[rows.length - 1] + 6;
+  const high = isLow ? 20 : 44;
+  const floor = bottom - high - GAP;
   /** @param {number} at */
   const x = (at) => right - ((right - MARGIN.left) * (now - at)) / SPAN;
   const slowest = Math.max(1000, ...answers.map((each) => each.ms));
@@ -36,7 +40,7 @@ export function draw(svg, answers, turns, now) {
   /** @param {number} ms */
   const y = (ms) => {
     const level = Math.log10(Math.min(Math.max(ms, 1), HIGHEST));
-    return floor - ((floor - MARGIN.top) * level) / ceiling;
+    return floor - ((floor - top) * level) / ceiling;
   };
   const parts = [];
 
@@ -48,11 +52,10 @@ export function draw(svg, answers, turns, now) {
   }
   parts.push(
     element("line", { class: "grid", x1: MARGIN.left, x2: right, y1: bottom, y2: bottom }),
-    element("text", { x: MARGIN.left - 6, y: bottom - BARS + 8, "text-anchor": "end" }, "10 / s"),
+    element("text", { x: MARGIN.left - 6, y: bottom - high + 8, "text-anchor": "end" }, "10 / s"),
     element("text", { x: MARGIN.left, y: height - 4 }, "a minute ago"),
     element("text", { x: right, y: height - 4, "text-anchor": "end" }, "now"),
-    ...labelled(turns.filter((each) => x(each.at) >= MARGIN.left), x, right, bottom),
-    ...bars(answers, x, bottom),
+    ...bars(answers, x, bottom, high / 10),
   );
   for (const kind of KINDS) {
     const dots = answers
@@ -60,6 +63,7 @@ export function draw(svg, answers, turns, now) {
       .map((each) => `M${x(each.at).toFixed(1)} ${y(each.ms).toFixed(1)}h0`);
     parts.push(element("path", { class: `dot ${kind}`, d: dots.join("") }));
   }
+  parts.push(...labelled(turns.filter((each) => x(each.at) >= MARGIN.left), x, right, bottom, rows));
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.replaceChildren(...parts);
 }
@@ -68,8 +72,9 @@ export function draw(svg, answers, turns, now) {
  * @param {Answer[]} answers
  * @param {(at: number) => number} x
  * @param {number} bottom
+ * @param {number} high of one answer
  */
-function bars(answers, x, bottom) {
+function bars(answers, x, bottom, high) {
   /** @type {Map<number, Record<Kind, number>>} */
   const seconds = new Map();
   for (const { at, kind } of answers) {
@@ -78,7 +83,6 @@ function bars(answers, x, bottom) {
     counts[kind] += 1;
     seconds.set(second, counts);
   }
-  const high = BARS / 10;
   const paths = { cached: "", made: "", without: "", failed: "" };
   for (const [second, counts] of seconds) {
     const left = Math.max(x(second * 1000), MARGIN.left);
@@ -99,17 +103,21 @@ function bars(answers, x, bottom) {
  * @param {(at: number) => number} x
  * @param {number} right
  * @param {number} bottom
+ * @param {number[]} baselines of the labels' rows
  */
-function labelled(turns, x, right, bottom) {
-  const rows = LABEL_ROWS.map((baseline) => ({ baseline, ends: 0 }));
-  return turns.flatMap(({ at, mark }) => {
-    const left = x(at);
+function labelled(turns, x, right, bottom, baselines) {
+  const rows = baselines.map((baseline) => ({ baseline, begins: Infinity }));
+  const lines = turns.map(({ at }) =>
+    element("line", { class: "turn", x1: x(at), x2: x(at), y1: 2, y2: bottom }),
+  );
+  // The newest first: where they are many, the older ones go without a name.
+  const names = [...turns].reverse().flatMap(({ at, mark }) => {
     const wide = mark.length * 6.2 + 6;
-    const start = Math.min(left + 3, right - wide);
-    const row = rows.find((each) => each.ends <= start);
-    const line = element("line", { class: "turn", x1: left, x2: left, y1: 2, y2: bottom });
-    if (!row) return [line];
-    row.ends = start + wide;
-    return [line, element("text", { class: "turn-name", x: start, y: row.baseline }, mark)];
+    const start = Math.min(x(at) + 3, right - wide);
+    const row = rows.find((each) => each.begins >= start + wide);
+    if (!row) return [];
+    row.begins = start;
+    return [element("text", { class: "turn-name", x: start, y: row.baseline }, mark)];
   });
+  return [...lines, ...names];
 }

@@ -8,6 +8,7 @@ All processes are started before any is waited for.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
@@ -18,7 +19,12 @@ from redis.exceptions import ReadOnlyError
 
 from redpony.testing.chaos.counted import Count, Counted
 from redpony.testing.chaos.process import until
-from redpony.testing.chaos.server import Certificates, Server
+from redpony.testing.chaos.server import (
+    Certificates,
+    Server,
+    configuration,
+    is_link_up,
+)
 
 # What servers say to each other: counted by nobody.
 _AMONG_SERVERS = frozenset(
@@ -140,6 +146,10 @@ class Group(ABC):
         What it has written is on the replicas, too.
         """
 
+    def keys(self) -> list[bytes]:
+        """Return all keys of all primaries, in order."""
+        return sorted(itertools.chain(*(node.keys() for node in self.primaries)))
+
     def flush(self) -> None:
         """Remove all data and scripts everywhere."""
         for node in self._up:
@@ -233,6 +243,9 @@ class Group(ABC):
     def _replication(self, node: Server) -> dict[str, Any]:
         return dict(self._kept(node).info("replication"))
 
+    def _follows(self, replica: Server, primary: Server) -> bool:
+        return is_link_up(self._replication(replica), primary)
+
     def _await_offset(self, replica: Server, offset: int) -> None:
         def has_it() -> bool:
             said = self._replication(replica)
@@ -250,16 +263,8 @@ class Group(ABC):
         except redis.RedisError:
             return False
 
-    def _fingerprint(self) -> list[Any]:
-        """Return how the servers are configured, but for whom they follow."""
-        found: list[Any] = []
-        for server in self.nodes:
-            client = self._kept(server)
-            config = dict(client.config_get("*"))
-            for moving in ("replicaof", "slaveof"):
-                config.pop(moving, None)
-            found.append((config, sorted(client.acl_list())))
-        return found
+    def _fingerprint(self) -> list[object]:
+        return [configuration(self._kept(server)) for server in self.nodes]
 
     def _end_all(self) -> None:
         for client in (*self._clients, *self._own.values()):

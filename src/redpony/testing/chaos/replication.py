@@ -66,10 +66,9 @@ class Replicated(Group):
         )
         self.settled()
 
-    def _follow(self) -> bool:
-        primary = self.primary
-        return primary.role == "primary" and all(
-            replica.follows(primary) for replica in self.replicas
+    def _all_follow(self, primary: Server) -> bool:
+        return self._replication(primary)["role"] == "master" and all(
+            node is primary or self._follows(node, primary) for node in self.nodes
         )
 
 
@@ -128,4 +127,4 @@ class Replication(Replicated):
         self.await_sync()
 
     def _stands(self) -> bool:
-        return self._primary is self.nodes[0] and self._follow()
+        return self._primary is self.nodes[0] and self._all_follow(self._primary)

@@ -187,7 +187,8 @@ class Sentinel(Replicated):
             if first.role != "primary":
                 return False
             return all(
-                node in (first, server) or node.follows(first) for node in self._up
+                node in (first, server) or self._follows(node, first)
+                for node in self._up
             )
 
         until(has_changed, f"{self!r} has another primary than {server!r}", 60)
@@ -227,20 +228,20 @@ class Sentinel(Replicated):
             ),
         ]
 
+    def _tell(self, sentinel: Watcher, what: str) -> Any:
+        return self._kept(sentinel).execute_command(f"SENTINEL {what}", self.service)
+
     def _switched_to(self, sentinel: Watcher) -> Server | None:
         """Return the primary that a sentinel watches, None amid a failover."""
-        client: Any
-        with sentinel.connect() as client:
-            master = client.sentinel_master(self.service)
+        master = self._tell(sentinel, "MASTER")
         if "failover_in_progress" in master["flags"]:
             return None
         return self._by_port(master["port"])
 
     def _primary_by(self, sentinel: Watcher) -> Server | None:
         """Return the primary that a sentinel tells clients."""
-        words = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.service)
         try:
-            said = sentinel.ask(*words)
+            said = self._tell(sentinel, "GET-MASTER-ADDR-BY-NAME")
         except redis.ConnectionError:
             return None
         return self._by_port(said[1]) if said else None
@@ -253,7 +254,7 @@ class Sentinel(Replicated):
         for replica in replicas:
             replica.follow(primary)
         until(
-            lambda: all(replica.follows(primary) for replica in replicas),
+            lambda: all(self._follows(replica, primary) for replica in replicas),
             f"the replicas of {self!r} are in sync",
         )
         # Not before: they ask a replica how it is once, and then in ten seconds.
@@ -269,18 +270,16 @@ class Sentinel(Replicated):
         return (
             all(self._agrees(each) for each in self.sentinels)
             and all(self._primary_by(each) is primary for each in self.sentinels)
-            and self._follow()
+            and self._all_follow(primary)
         )
 
     def _agrees(self, sentinel: Watcher) -> bool:
         """Return whether a sentinel sees everybody well, and nothing under way."""
-        client: Any
-        with sentinel.connect() as client:
-            if client.info("sentinel")["sentinel_tilt"]:
-                return False
-            master = client.sentinel_master(self.service)
-            replicas = client.sentinel_slaves(self.service)
-            others = client.sentinel_sentinels(self.service)
+        if self._kept(sentinel).info("sentinel")["sentinel_tilt"]:
+            return False
+        master = self._tell(sentinel, "MASTER")
+        replicas = self._tell(sentinel, "SLAVES")
+        others = self._tell(sentinel, "SENTINELS")
         return (
             master["flags"] == "master"
             and len(others) == len(self.sentinels) - 1

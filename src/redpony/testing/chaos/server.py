@@ -18,7 +18,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -26,6 +26,7 @@ from urllib.parse import quote
 
 import redis
 
+from redpony.testing.chaos.clients import flight
 from redpony.testing.chaos.counted import Count, Counted
 from redpony.testing.chaos.process import Process, until
 from redpony.testing.chaos.programs import free_port, program
@@ -209,9 +210,7 @@ class Server(Process):
 
     def follows(self, primary: Server) -> bool:
         """Return whether this is a replica whose link to that primary is up."""
-        said = self.info("replication")
-        told = ("role", "master_port", "master_link_status")
-        return [said.get(name) for name in told] == ["slave", primary.port, "up"]
+        return is_link_up(self.info("replication"), primary)
 
     def await_sync(self) -> None:
         """Return when this replica's link to its primary is up."""
@@ -257,9 +256,9 @@ class Server(Process):
             return dict(client.info(section))
 
     def configuration(self) -> object:
-        """Return all settings and users, to be compared."""
+        """Return all settings and users, but for whom it follows, to be compared."""
         with self.connect() as client:
-            return dict(client.config_get("*")), sorted(client.acl_list())
+            return configuration(client)
 
     def users(self) -> list[dict[str, str]]:
         """Return CLIENT LIST without the harness: the connections of the test."""
@@ -278,6 +277,15 @@ class Server(Process):
             for each in users:
                 client.client_kill_filter(_id=each["id"])
         return len(users)
+
+    def keys(self, db: int = 0) -> list[bytes]:
+        """Return all keys, in order."""
+        return sorted(self.ask("KEYS", "*", db=db))
+
+    @property
+    def primaries(self) -> list[Server]:
+        """What groups have: the server itself."""
+        return [self]
 
     def flush(self) -> None:
         """Remove all data and scripts."""
@@ -299,8 +307,10 @@ class Server(Process):
 
     def _is_as_started(self) -> bool:
         try:
-            self.ask("CLIENT", "UNPAUSE")
-            return self.configuration() == self._at_start
+            with self.connect() as client:
+                client.client_unpause()
+                followed = client.info("replication")["role"] == "slave"
+                return not followed and configuration(client) == self._at_start
         except redis.RedisError:
             return False
 
@@ -364,3 +374,18 @@ class Server(Process):
         self._clients.clear()
         self._signal(how)
         self._await_end()
+
+
+def is_link_up(said: Mapping[str, Any], primary: Server) -> bool:
+    """Return whether a server's INFO says that it follows a primary, in sync."""
+    told = ("role", "master_port", "master_link_status")
+    return [said.get(name) for name in told] == ["slave", primary.port, "up"]
+
+
+def configuration(client: redis.Redis) -> object:
+    """Return all settings and users, but for whom a server follows, to be compared."""
+    config, users = flight(client, ("CONFIG", "GET", "*"), ("ACL", "LIST"))
+    settings = dict(zip(config[::2], config[1::2], strict=True))
+    for moving in (b"replicaof", b"slaveof"):
+        settings.pop(moving, None)
+    return settings, sorted(users)

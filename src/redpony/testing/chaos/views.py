@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import redis
 
+from redpony.testing.chaos.clients import flight
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -37,15 +39,9 @@ class View:
     @classmethod
     def of(cls, client: redis.Redis) -> Self:
         """Ask a node, by a client of it."""
-        connection: Any = client.connection_pool.get_connection()
-        try:
-            # Past redis-py's callbacks: its dicts do not have what is open.
-            connection.send_command("CLUSTER NODES")
-            nodes = connection.read_response().decode()
-            connection.send_command("CLUSTER INFO")
-            info = connection.read_response().decode()
-        finally:
-            client.connection_pool.release(connection)
+        # redis-py's dicts do not have what is open.
+        said = flight(client, ("CLUSTER", "NODES"), ("CLUSTER", "INFO"))
+        nodes, info = (each.decode() for each in said)
         known: dict[str, Known] = {}
         myself: Known | None = None
         for line in nodes.splitlines():

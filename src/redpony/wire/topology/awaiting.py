@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from redpony.commands import Access, Argument, Command, Kind
-from redpony.errors import NoScript, RedponyError, Unavailable
+from redpony.errors import Moved, NoScript, RedponyError, Unavailable
 from redpony.plan import Batch, Replies, Wait
 from redpony.wire.driving import AsyncDrive
 from redpony.wire.topology import quick
 from redpony.wire.topology.blocking import late
-from redpony.wire.topology.routing import Flight, Look, Route, route
+from redpony.wire.topology.routing import HOPS, Flight, Look, Route, route
 
 if TYPE_CHECKING:
     from redpony.wire.topology.link import TopologyLink
@@ -97,13 +97,21 @@ class RoutedAsyncDriver(AsyncDrive):
 
     async def wait(self, effect: Wait) -> Any:
         """Return the reply to a blocking command; None where its time ran out."""
-        shape = await self._link.afind(self._patience)
-        node = quick.primary_for(shape, effect.command)
-        try:
-            return await node.awaiting.wait(effect)
-        except RedponyError as error:
-            quick.goes_on(self._link, effect.command, error)
-            raise
+        link = self._link
+        hops = 0
+        while True:
+            shape = await link.afind(self._patience)
+            node = quick.primary_for(shape, effect.command)
+            hops += 1
+            try:
+                reply = await node.awaiting.wait(effect)
+            except RedponyError as error:
+                goes_on = quick.goes_on(link, effect.command, error)
+                if not (goes_on and type(error) is Moved and hops < HOPS):
+                    raise
+            else:
+                link.wrote()
+                return reply
 
     async def _travel(
         self,
@@ -168,7 +176,13 @@ class RoutedAsyncDriver(AsyncDrive):
     async def _quick_many(self, many: quick.Many, expires: float) -> Any:
         left = max(expires - monotonic(), 0.001)
         asks: list[Ask] = [
-            (part.node, part.batch, left, part.payload) for part in many.parts
+            (
+                part.node,
+                part.batch,
+                left / 2 if part.spare else left,
+                part.pack(),
+            )
+            for part in many.parts
         ]
         for part, replies in zip(many.parts, await _ask_each(asks), strict=True):
             many.put(part, replies.items)
@@ -180,33 +194,41 @@ class RoutedAsyncDriver(AsyncDrive):
 
 async def _ask_each(asks: list[Ask]) -> list[Replies]:
     """Ask several servers at once, and return what each answered."""
-    futures = [
-        node.awaiting.launch(batch, lasts, payload)
-        for node, batch, lasts, payload in asks
-    ]
-    slow = [
-        None if future is not None else asyncio.ensure_future(_ask_slowly(ask))
-        for future, ask in zip(futures, asks, strict=True)
-    ]
+    started = monotonic()
+    under_way: list[tuple[asyncio.Future[Any], bool]] = []
     answers: list[Replies] = []
     try:
-        for future, task, ask in zip(futures, slow, asks, strict=True):
-            if future is not None:
-                answers.append(await _landed(future, ask))
+        for ask in asks:
+            node, batch, lasts, payload = ask
+            sent = node.awaiting.launch(batch, lasts, payload)
+            if sent is not None:
+                under_way.append((sent, True))
             else:
-                assert task is not None
-                answers.append(await task)
+                under_way.append((asyncio.ensure_future(_ask_slowly(ask)), False))
+        for (future, at_once), ask in zip(under_way, asks, strict=True):
+            answers.append(await (_landed(future, ask, started) if at_once else future))
     except BaseException:
-        for each in (*futures, *slow):
-            if each is not None:
-                each.cancel()
+        for future, _ in under_way[len(answers) :]:
+            _drop(future)
         raise
     return answers
 
 
-async def _landed(future: asyncio.Future[Any], ask: Ask) -> Replies:
+def _drop(future: asyncio.Future[Any]) -> None:
+    """Let go of an answer that nobody waits for any more, error or not."""
+    if not future.cancel() and not future.cancelled():
+        future.exception()
+    else:
+        future.add_done_callback(_looked_at)
+
+
+def _looked_at(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()
+
+
+async def _landed(future: asyncio.Future[Any], ask: Ask, started: float) -> Replies:
     node, batch, lasts, _ = ask
-    started = monotonic()
     try:
         reply = await future
     except Unavailable as error:
@@ -216,7 +238,7 @@ async def _landed(future: asyncio.Future[Any], ask: Ask) -> Replies:
         return await _ask_slowly((node, batch, left, ask[3]))
     node.awaiting.answered()
     items = [reply] if len(batch.commands) == 1 else reply
-    if any(type(item) is NoScript for item in items):
+    if ask[3] is None and any(type(item) is NoScript for item in items):
         for index, item in enumerate(items):
             command = batch.commands[index]
             if type(item) is NoScript and command.script is not None:

@@ -11,12 +11,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from redpony.commands import Access, Command
-from redpony.errors import DeadlineExceeded, RedponyError, Unavailable
+from redpony.errors import DeadlineExceeded, Moved, RedponyError, Unavailable
 from redpony.plan import Batch, Replies, Wait
 from redpony.wire.driving import BlockingDrive
-from redpony.wire.parallel import Sent
+from redpony.wire.parallel import Sent, land_all
 from redpony.wire.topology import quick
-from redpony.wire.topology.routing import Flight, Look, Route, route
+from redpony.wire.topology.routing import HOPS, Flight, Look, Route, route
 
 if TYPE_CHECKING:
     from redpony.wire.topology.link import TopologyLink
@@ -84,13 +84,21 @@ class RoutedDriver(BlockingDrive):
 
     def wait(self, effect: Wait) -> Any:
         """Return the reply to a blocking command; None where its time ran out."""
-        shape = self._link.find(monotonic() + self._patience)
-        node = quick.primary_for(shape, effect.command)
-        try:
-            return node.blocking.wait(effect)
-        except RedponyError as error:
-            quick.goes_on(self._link, effect.command, error)
-            raise
+        link = self._link
+        hops = 0
+        while True:
+            shape = link.find(monotonic() + self._patience)
+            node = quick.primary_for(shape, effect.command)
+            hops += 1
+            try:
+                reply = node.blocking.wait(effect)
+            except RedponyError as error:
+                goes_on = quick.goes_on(link, effect.command, error)
+                if not (goes_on and type(error) is Moved and hops < HOPS):
+                    raise
+            else:
+                link.wrote()
+                return reply
 
     def _travel(
         self,
@@ -146,15 +154,22 @@ class RoutedDriver(BlockingDrive):
             batch = Batch(flight.commands, atomic=flight.atomic)
             until = expires - left / 2 if flight.spare else expires
             sent.append(Sent(flight.node.blocking, batch, until))
-        return [each.land() for each in sent]
+        return land_all(sent)
 
     def _quick_many(self, many: quick.Many, expires: float) -> Any:
+        now = monotonic()
+        sooner = now + (expires - now) / 2
         sent = [
-            Sent(part.node.blocking, part.batch, expires, part.payload)
+            Sent(
+                part.node.blocking,
+                part.batch,
+                sooner if part.spare else expires,
+                part.pack(),
+            )
             for part in many.parts
         ]
-        for part, flight in zip(many.parts, sent, strict=True):
-            many.put(part, flight.land().items)
+        for part, replies in zip(many.parts, land_all(sent), strict=True):
+            many.put(part, replies.items)
         if many.failed:
             self._mend(many, expires)
         return many.result()

@@ -31,7 +31,7 @@ class ClusterView:
     def __init__(self, topology: Cluster, config: LinkConfig) -> None:
         reads = topology.read_from == "replica"
         self.nodes = Nodes(replace(config, readonly=reads), topology.remap)
-        self._seeds = [self.nodes.node(each) for each in topology.seeds]
+        self._seeds = [self.nodes.given(each) for each in topology.seeds]
         self._last: tuple[list[Any], Shape] | None = None
 
     def first(self) -> Shape | None:
@@ -115,6 +115,12 @@ class ClusterView:
 
     def deafen(self) -> None:
         pass
+
+    def close(self) -> None:
+        self.nodes.close()
+
+    def reset_after_fork(self) -> None:
+        self.nodes.reset_after_fork()
 
 
 def _lines(info: Any) -> dict[str, str]:

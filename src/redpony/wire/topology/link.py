@@ -50,6 +50,8 @@ class View(Protocol):
     def ear(self) -> Any: ...
     def hear(self) -> bool: ...
     def deafen(self) -> None: ...
+    def close(self) -> None: ...
+    def reset_after_fork(self) -> None: ...
 
 
 class CommonFacts:
@@ -112,7 +114,7 @@ class TopologyLink:
         """Close what is idle, and stop watching until the next operation."""
         self.watcher.stop()
         self._forget()
-        self.view.nodes.close()
+        self.view.close()
 
     def _forget(self) -> None:
         """Look again before the next operation: nobody watches any more."""
@@ -127,7 +129,8 @@ class TopologyLink:
     @property
     def shape(self) -> Shape:
         """What the topology looks like; raises where nobody has found out yet."""
-        shape = self.known
+        # A route that is under way when the link is closed goes on by what was known.
+        shape = self.known or self._remembered
         if shape is None:
             raise Unavailable(f"{self.label} has not been found yet")
         return shape
@@ -158,6 +161,7 @@ class TopologyLink:
     def take(self, shape: Shape) -> None:
         """Make a shape the one that is gone by."""
         before = self.known
+        self.view.nodes.prune(shape.nodes)
         if shape is before or shape.same_as(before):
             return
         self.moves += 1
@@ -166,7 +170,6 @@ class TopologyLink:
         for node in shape.primaries:
             node.demand("master")
         self.known = shape
-        self.view.nodes.prune(shape.nodes)
         if before is not None:
             for node in set(shape.primaries) - set(before.primaries):
                 events.emit(events.Promoted("", str(node.address)))
@@ -258,7 +261,7 @@ class TopologyLink:
         return bool(until) and time.monotonic() < until
 
     def reset_after_fork(self) -> None:
-        self.view.nodes.reset_after_fork()
+        self.view.reset_after_fork()
         self.watcher.reset_after_fork()
         self._forget()
 

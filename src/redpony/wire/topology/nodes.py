@@ -28,12 +28,16 @@ class Node(Link):
         super().__init__(replace(config, address=address))
         self.address = address
         self._fit_from = 0.0
+        self.is_cut_off = False
+        """Whether a look found a replica without its primary; until another one."""
+        self.is_given = False
+        """Whether LOCATION names it; such a node is never let go of."""
         self.named_at = 0.0
 
     @property
     def is_fit(self) -> bool:
         """Whether a replica should be asked: its breaker is closed, it does not rest."""
-        return not self.breaker.blocked and (
+        return not (self.breaker.blocked or self.is_cut_off) and (
             not self._fit_from or time.monotonic() >= self._fit_from
         )
 
@@ -79,6 +83,12 @@ class Nodes:
         found.named_at = time.monotonic()
         return found
 
+    def given(self, address: Tcp | Unix, config: LinkConfig | None = None) -> Node:
+        """Return the node at an address that LOCATION names."""
+        node = self.node(address, config)
+        node.is_given = True
+        return node
+
     def all(self) -> list[Node]:
         return list(self._by_address.values())
 
@@ -88,7 +98,7 @@ class Nodes:
         for node in named:
             node.named_at = now
         for address, node in list(self._by_address.items()):
-            if now - node.named_at > KEPT:
+            if now - node.named_at > KEPT and not node.is_given:
                 self._by_address.pop(address, None)
                 node.close()
 

@@ -8,6 +8,7 @@ the other way costs an object a key.
 from __future__ import annotations
 
 from binascii import crc_hqx
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,7 +33,7 @@ from redpony.errors import (
 from redpony.plan import Batch
 from redpony.wire.topology import splitting
 from redpony.wire.topology.nodes import Node
-from redpony.wire.topology.shape import Shape
+from redpony.wire.topology.shape import Shape, Shard
 from redpony.wire.topology.slots import slot_of
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ _REROUTED = (
     Loading,
     NoReplicas,
 )
+_UNFIT = (Loading, MasterDown, ReadOnly, ClusterDown)
 FEW: Final = 4
 """So many keys are not worth the bulk way."""
 
@@ -121,17 +123,31 @@ def refused(
 
 
 class Part:
-    """What one server is asked: the keys' places, and the bytes."""
+    """What one server is asked: the keys' places, and the bytes.
 
-    __slots__ = ("batch", "node", "payload", "places")
+    `spare` says that another one could answer it.
+    """
+
+    __slots__ = ("_words", "batch", "node", "places", "spare")
 
     def __init__(
-        self, node: Node, places: list[int], words: list[bytes], first: Command
+        self,
+        node: Node,
+        places: list[int],
+        words: list[bytes],
+        first: Command,
+        spare: bool,
     ) -> None:
         self.node = node
+        self.spare = spare
         self.places = places
-        self.payload = b"\r\n".join([words[place] for place in places]) + b"\r\n"
         self.batch = Batch([first] * len(places))
+        self._words = words
+
+    def pack(self) -> bytes:
+        """Return the bytes: made when they leave, while the servers before work."""
+        words = self._words
+        return b"\r\n".join([words[place] for place in self.places]) + b"\r\n"
 
 
 class Many:
@@ -158,6 +174,8 @@ class Many:
                 found[place] = None
             elif isinstance(item, RedponyError):
                 self.failed.append(place)
+                if part.spare and isinstance(item, _UNFIT):
+                    part.node.rest()
 
     def again(self) -> list[Command]:
         """Return the commands for the keys that were not answered."""
@@ -202,13 +220,16 @@ def many(link: TopologyLink, command: Command, *, fresh: bool) -> Many | None:
     except IndexError:
         words = [_HEAD % len(key) + key for key in keys]
     first = GET.of((b"",), timeout=command.timeout, lane=command.detour)
+    groups: defaultdict[Shard | None, list[int]] = defaultdict(list)
+    for place, owner in enumerate(owners):
+        groups[owner].append(place)
     parts: list[Part] = []
-    for shard in set(owners):
+    for shard, places in groups.items():
         if shard is None:
             return None
         node = shard.primary if fresh else shard.reader()
-        places = [place for place, owner in enumerate(owners) if owner is shard]
-        parts.append(Part(node, places, words, first))
+        spare = node is not shard.primary
+        parts.append(Part(node, places, words, first, spare))
     return Many(command, keys, parts)
 
 

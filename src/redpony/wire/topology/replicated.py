@@ -23,7 +23,9 @@ class ReplicatedView:
 
     def __init__(self, topology: Replicated, config: LinkConfig) -> None:
         self.nodes = Nodes(config, topology.remap)
-        self._named = [self.nodes.node(_address(each), each) for each in topology.nodes]
+        self._named = [
+            self.nodes.given(_address(each), each) for each in topology.nodes
+        ]
 
     def first(self) -> Shape | None:
         """Return what is taken for true before anybody was asked."""
@@ -44,10 +46,8 @@ class ReplicatedView:
                 silent.append(node)
             elif said == "primary":
                 primaries.append(node)
-            elif said == "replica":
-                replicas.append(node)
             else:
-                node.rest()
+                node.is_cut_off = said == "cut off"
                 replicas.append(node)
         if not primaries and not replicas:
             raise failure or Unavailable("No server of LOCATION answers")
@@ -70,6 +70,12 @@ class ReplicatedView:
 
     def deafen(self) -> None:
         pass
+
+    def close(self) -> None:
+        self.nodes.close()
+
+    def reset_after_fork(self) -> None:
+        self.nodes.reset_after_fork()
 
 
 def _address(config: LinkConfig) -> Tcp | Unix:

@@ -71,11 +71,13 @@ class SentinelView:
         best: tuple[int, tuple[str, int], Any] | None = None
         failures: list[RedponyError] = []
         others: list[Any] = []
+        heard: list[Link] = []
         answers = ask_all(self.sentinels, questions)
-        for _, (master, address, replicas, sentinels) in answers:
+        for link, (master, address, replicas, sentinels) in answers:
             if isinstance(master, RedponyError):
                 failures.append(master)
                 continue
+            heard.append(link)
             said = fields(master)
             epoch = int(said.get("config-epoch", 0))
             if best is None or epoch > best[0]:
@@ -85,7 +87,7 @@ class SentinelView:
         if best is None:
             raise self._nobody(failures)
         self._meet(others)
-        self._listen()
+        self._listen(heard)
         return self._shape(best[1], best[2])
 
     def _shape(self, primary: tuple[str, int], replicas: Any) -> Shape:
@@ -97,8 +99,8 @@ class SentinelView:
             if node is led or node in found:
                 continue
             flags = set(said.get("flags", "").split(","))
-            if flags & _UNFIT or said.get("master-link-status", "ok") != "ok":
-                node.rest()
+            linked = said.get("master-link-status", "ok") == "ok"
+            node.is_cut_off = bool(flags & _UNFIT) or not linked
             found.append(node)
         return Shape([Shard(led, found)])
 
@@ -132,14 +134,16 @@ class SentinelView:
 
     # Being told
 
-    def _listen(self) -> None:
+    def _listen(self, heard: list[Link]) -> None:
+        """Subscribe at one of the sentinels that have just answered."""
         if self._ear is not None:
-            return
-        for link in self.sentinels:
-            if link.breaker.failures:
-                continue
+            if self._ear.link in heard:
+                return
+            # A sentinel that hangs tells nothing, and its connection does not end.
+            self.deafen()
+        for link in heard:
             try:
-                self._ear = _Ear(link.config)
+                self._ear = _Ear(link)
             except (RedponyError, OSError, EOFError):
                 continue
             return
@@ -162,11 +166,25 @@ class SentinelView:
         if ear is not None:
             ear.close()
 
+    def close(self) -> None:
+        self.nodes.close()
+        for link in self.sentinels:
+            link.close()
+
+    def reset_after_fork(self) -> None:
+        """Leave the ear to the parent: two who read from it hear half of it each."""
+        self.nodes.reset_after_fork()
+        ear, self._ear = self._ear, None
+        if ear is not None:
+            ear.file.abandon()
+
 
 class _Ear:
     """A subscription to what one sentinel publishes."""
 
-    def __init__(self, config: LinkConfig) -> None:
+    def __init__(self, link: Link) -> None:
+        config = link.config
+        self.link = link
         self._connection = Connection()
         self._connection.open(config)
         expires = time.monotonic() + config.connect_timeout

@@ -1,0 +1,100 @@
+"""A user who has the rights that an alias needs, and all that the alias does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import redis
+from django.test import override_settings
+
+import redpony
+from redpony.conf import alias_config
+from redpony.errors import NoPermission
+from redpony.management.rights import acl_rules
+from redpony.wire.handshake import Features
+from tests.cache.test_unavailable import BY_ARGUMENTS, CALLS, COUNTED
+from tests.management.aliases import ours
+
+SECRET = "hunter2hunter2hunter2"
+VERSIONS = {
+    "valkey": Features("valkey", (9, 1, 2)),
+    "redis": Features("redis", (7, 0, 15)),
+}
+
+
+def allow(server, config, *more):
+    rules = acl_rules(config, server=VERSIONS[server.flavour], password=f">{SECRET}")
+    server.ask("ACL", "SETUSER", "app", *rules, *more)
+
+
+def refused(server) -> set[str]:
+    """Return what the server has refused, as its log has it: `command get`."""
+    found = set()
+    for entry in server.ask("ACL", "LOG"):
+        said = dict(zip(entry[::2], entry[1::2], strict=True))
+        found.add(f"{said[b'reason'].decode()} {said[b'object'].decode()}")
+    return found
+
+
+def raw(server) -> redis.Redis:
+    return redis.Redis(
+        unix_socket_path=server.socket_path,
+        username="app",
+        password=SECRET,
+        protocol=2,
+        retry=None,
+    )
+
+
+def in_topology(topology):
+    with override_settings(CACHES={"default": ours("redis://127.0.0.1")}):
+        config = alias_config("default")
+    return replace(config, topology=topology)
+
+
+ROWS = [
+    (name, args)
+    for name, (args, _) in (*CALLS.items(), *COUNTED.items(), *BY_ARGUMENTS.items())
+]
+MORE = [
+    ("set", ("counter", 1, None)),
+    ("set", ("key", 1, None)),
+    ("touch", ("key", None)),
+    ("expire", ("key", None)),
+    ("set_many", ({"a": 1, "b": 2}, None)),
+    ("set_many", ({"a": 1, "b": 2}, 10)),
+    ("get_or_set", ("fresh", 1)),
+    ("incr", ("counter",)),
+    ("incr", ("new", 1, None, True)),
+    ("incr_version", ("counter",)),
+    ("zrange", ("z", 0, -1)),
+]
+
+
+def exercise(cache) -> None:
+    """Call every method of a cache, and its lock."""
+    for name, args in ROWS + MORE:
+        try:
+            getattr(cache, name)(*args)
+        except NoPermission:
+            raise
+        except (ValueError, redpony.RedponyError, redis.ResponseError):
+            pass  # a key that is missing, or holds another type
+    list(cache.iter_keys("*"))
+    list(cache.sscan_iter("set"))
+    if cache.colour.is_async:
+        cache.colour.run(alocked(cache.target))
+        return
+    with cache.lock("job", timeout=5) as lock:
+        assert lock.locked()
+        assert lock.owned()
+        assert lock.extend(5)
+        assert lock.reacquire()
+
+
+async def alocked(cache) -> None:
+    async with cache.alock("job", timeout=5) as lock:
+        assert await lock.locked()
+        assert await lock.owned()
+        assert await lock.extend(5)
+        assert await lock.reacquire()
