@@ -20,13 +20,16 @@ ready = $(VENV)/.ready
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo demo-check test soak faults bench lint format types docs clean
+.PHONY: help demo demo-cluster demo-check test soak faults bench lint format types docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: $(ready)/demo ## a flight board on an embedded server; Ctrl-C stops it
 	@$(python) demo/run.py $(ARGS)
+
+demo-cluster: $(ready)/demo ## the same on a cluster of six local nodes
+	@$(python) demo/run.py --cluster $(ARGS)
 
 demo-check: $(ready)/demo-check ## drive the demo by HTTP and in Chromium
 	$(python) demo/check.py $(ARGS)

@@ -48,8 +48,9 @@ def main() -> None:
         "--cluster", action="store_true", help="on a cluster of six local nodes"
     )
     arguments = parser.parse_args()
-    for name in ("SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), _leave)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _leave)
     servers = None
     listener = _listen(os.environ.get("PORT"))
     try:

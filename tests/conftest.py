@@ -28,7 +28,7 @@ import pytest
 from django.conf import settings
 
 from tests.colours import Both, Colour
-from tests.places import SINGLE, Guarded, Handle, Places
+from tests.places import SINGLE, Guarded, Handle, Places, options
 from tests.servers import Server
 
 
@@ -147,6 +147,10 @@ _OWN_KEYS = {
 
 MakeCache = Callable[..., Any]
 
+PATIENT = {"DEADLINE": 2.0, "CONNECT_TIMEOUT": 5.0}
+"""What a cache on a real server has unless a test says otherwise: a busy machine must
+not decide a test."""
+
 
 @pytest.fixture
 def cache_settings() -> Iterator[Callable[[dict[str, Any]], None]]:
@@ -188,8 +192,7 @@ def cache_on(cache_settings: Callable[[dict[str, Any]], None]) -> MakeCache:
         own.setdefault("BACKEND", "redpony.cache.RedisCache")
         if server is not None:
             own.setdefault("LOCATION", server.url())
-            if server.certificates:
-                given.setdefault("TLS", {"CA_FILE": str(server.certificates.ca)})
+            given = {**PATIENT, **options(server), **given}
         configured[alias] = {**own, "OPTIONS": {**own.get("OPTIONS", {}), **given}}
         cache_settings({"default": settings.CACHES["default"], **configured})
         if isinstance(server, Guarded):

@@ -5,6 +5,8 @@ one server; "valkey-replicated" is a primary with two replicas, "valkey-sentinel
 the same with three sentinels, "valkey-cluster" three primaries with a replica
 each; "redis_debian-guarded" is one server that speaks TLS alone, to a user who may
 do what `manage.py redpony acl` allows for the test's aliases, and nothing else.
+Sentinel and the cluster of Debian's Redis are read from replicas, the others from
+the primaries; a list of servers is read from replicas by default.
 """
 
 from __future__ import annotations
@@ -50,15 +52,27 @@ class Guarded(Server):
         self.flush()
 
 
+class SentinelWithReads(Sentinel):
+    """Its caches read from replicas, which is not the default there."""
+
+    options = {"READ_FROM": "replica"}
+
+
+class ClusterWithReads(Cluster):
+    """Its caches read from replicas, which is not the default there."""
+
+    options = {"READ_FROM": "replica"}
+
+
 MAKE: dict[str, Callable[[], Handle]] = {
     "valkey": lambda: Server("valkey"),
     "redis_debian": lambda: Server("redis"),
     "valkey-replicated": lambda: Replication("valkey"),
     "redis_debian-replicated": lambda: Replication("redis"),
     "valkey-sentinel": lambda: Sentinel("valkey"),
-    "redis_debian-sentinel": lambda: Sentinel("redis"),
+    "redis_debian-sentinel": lambda: SentinelWithReads("redis"),
     "valkey-cluster": lambda: Cluster("valkey"),
-    "redis_debian-cluster": lambda: Cluster("redis"),
+    "redis_debian-cluster": lambda: ClusterWithReads("redis"),
     GUARDED: Guarded,
 }
 
@@ -69,6 +83,14 @@ ALL = tuple(MAKE)
 def form(name: str) -> str:
     """Return the form of a place: "single", "replicated", "sentinel" ..."""
     return name.partition("-")[2] or "single"
+
+
+def options(server: Handle) -> dict[str, Any]:
+    """Return what has to stand in OPTIONS besides LOCATION."""
+    found = dict(getattr(server, "options", {}))
+    if server.certificates:
+        found["TLS"] = {"CA_FILE": str(server.certificates.ca)}
+    return found
 
 
 def pools(cache: Any) -> list[Any]:

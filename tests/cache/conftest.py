@@ -8,6 +8,9 @@ test that counts round trips or connections is one about a single server.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from tests.places import ALL, Handle, Places, form
@@ -28,3 +31,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def server(request: pytest.FixtureRequest, places: Places) -> Handle:
     """Return running servers without data, of each flavour and form in turn."""
     return places.fresh(request.param)
+
+
+@pytest.fixture
+def patient(make_cache: Callable[..., Any], both: Callable[[Any], Any]) -> Any:
+    """Return `cache`, but with the time that thousands of keys take when it is busy."""
+    return both(make_cache(DEADLINE=10))

@@ -17,11 +17,11 @@ def test_keys_returns_the_users_keys_that_match(cache):
     assert cache.keys("nothing*") == []
 
 
-def test_iter_keys_pages_through(cache):
+def test_iter_keys_pages_through(patient):
     names = {f"key{number}" for number in range(500)}
-    cache.set_many(dict.fromkeys(names, 1))
-    assert set(cache.iter_keys("*", itersize=50)) == names
-    assert set(cache.iter_keys("key1?")) == {f"key1{n}" for n in range(10)}
+    patient.set_many(dict.fromkeys(names, 1))
+    assert set(patient.iter_keys("*", itersize=50)) == names
+    assert set(patient.iter_keys("key1?")) == {f"key1{n}" for n in range(10)}
 
 
 @pytest.mark.parametrize("prefix", ["a*b", "a[b]c", "a?", "a\\b", "a:b", "[^x]", "a-b"])
@@ -37,25 +37,25 @@ def test_a_prefix_is_taken_literally(make_cache, both, prefix):
     assert another.get("key") == 1
 
 
-def test_delete_pattern_returns_how_many_and_leaves_the_rest(cache):
-    cache.set_many({f"a{number}": 1 for number in range(2500)})
-    cache.set("b", 1)
-    cache.set("a", 1, version=2)
-    assert cache.delete_pattern("a*") == 2500
-    assert cache.get("b") == 1
-    assert cache.get("a", version=2) == 1
-    assert cache.delete_pattern("a*") == 0
-    assert cache.delete_pattern("b", itersize=10) == 1
-    assert cache.delete_pattern("*", version=2) == 1
-    cache.set("key", 1)
-    assert cache.delete_pattern("key", prefix="elsewhere") == 0
+def test_delete_pattern_returns_how_many_and_leaves_the_rest(patient):
+    patient.set_many({f"a{number}": 1 for number in range(2500)})
+    patient.set("b", 1)
+    patient.set("a", 1, version=2)
+    assert patient.delete_pattern("a*") == 2500
+    assert patient.get("b") == 1
+    assert patient.get("a", version=2) == 1
+    assert patient.delete_pattern("a*") == 0
+    assert patient.delete_pattern("b", itersize=10) == 1
+    assert patient.delete_pattern("*", version=2) == 1
+    patient.set("key", 1)
+    assert patient.delete_pattern("key", prefix="elsewhere") == 0
 
 
 @pytest.mark.forms("single", "replicated", "sentinel", "guarded")
-def test_delete_pattern_unlinks_in_large_pages(cache, server):
-    cache.set_many({f"a{number}": 1 for number in range(2500)})
+def test_delete_pattern_unlinks_in_large_pages(patient, server):
+    patient.set_many({f"a{number}": 1 for number in range(2500)})
     with server.counting() as counted:
-        cache.delete_pattern("a*")
+        patient.delete_pattern("a*")
     assert counted.commands["scan"] <= 5
     assert counted.commands["unlink"] <= counted.commands["scan"]
     assert counted.commands["del"] == 0

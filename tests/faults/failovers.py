@@ -96,18 +96,22 @@ class OwnTime:
         return [self._heirs[port] for port in ports & self._heirs.keys()]
 
 
-def outages(load: Any, since: float) -> list[float]:
-    """Return for each worker how long after a moment its first answer came.
+def outages(load: Any, since: float, *, of_failed: bool = False) -> list[float]:
+    """Return for each worker how long after a moment it was served again.
 
-    Of operations that began after it; what was answered just before does not count.
+    That is its first answer to what began after the moment; with `of_failed` the
+    first one after its last failure.
     """
-    return [
-        min(
-            (end - since for start, end in worker.answers if start >= since),
-            default=float("inf"),
-        )
-        for worker in load.workers
-    ]
+    found: list[float] = []
+    for worker in load.workers:
+        start = since
+        if of_failed:
+            answered = set(worker.answers)
+            failed = [span[0] for span in worker.spans if span not in answered]
+            start = max([since, *(each for each in failed if each >= since)])
+        ends = [end - since for begun, end in worker.answers if begun >= start]
+        found.append(min(ends, default=float("inf")))
+    return found
 
 
 class Books:

@@ -12,6 +12,7 @@ healed after each test, which is a tenth of the time where little was broken.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
@@ -24,15 +25,17 @@ HANDLES: dict[str, Callable[..., Any]] = {
     "cluster": Cluster,
 }
 TOPOLOGIES = tuple(HANDLES)
-WORKING = ("single",)
 
 MakeCache = Callable[..., Any]
+_numbers = itertools.count()
 
 
 class Place:
     """One running topology, and the caches on it."""
 
     def __init__(self, topology: str, handle: Any, cache_on: MakeCache) -> None:
+        # Equal configurations are one link, and one breaker: not over several tests.
+        self._name = f"place-{next(_numbers)}"
         self.topology = topology
         self.handle = handle
         self.flavour: str = handle.flavour
@@ -50,6 +53,7 @@ class Place:
 
     def cache(self, **given: Any) -> Any:
         """Return a cache on this place; arguments as for `cache_on`."""
+        given.setdefault("CLIENT_NAME", self._name)
         return self._cache_on(None, LOCATION=self.location, **given)
 
     @property
@@ -181,4 +185,4 @@ class Places:
         group.heal()
 
 
-__all__ = ["HANDLES", "TOPOLOGIES", "WORKING", "Place", "Places", "until"]
+__all__ = ["HANDLES", "TOPOLOGIES", "Place", "Places", "until"]

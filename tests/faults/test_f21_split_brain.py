@@ -108,7 +108,8 @@ def test_who_heard_nothing_and_went_on_writes_to_it_until_told(
             old.resume()
             # No sentinel can tell: it is as if nothing had happened.
             load.go_on(3)
-        load.until(lambda: new.port == cache.link.shape.primaries[0].address.port)
+        link = cache.alias.link
+        load.until(lambda: new.port == link.shape.primaries[0].address.port)
         load.go_on(3)
         books = Books(old)
         load.go_on(20)

@@ -18,7 +18,6 @@ from tests.faults.slots import connections, left_in_use, nodes_of
 from tests.servers import until
 
 TOPOLOGIES = ("single", "replicated", "sentinel", "cluster")
-FLAVOURS = ("valkey", "redis")
 
 THREADS = 300
 POOL = 20

@@ -18,7 +18,6 @@ from tests.faults.slots import connections, left_in_use
 from tests.servers import until
 
 TOPOLOGIES = ("single", "replicated", "sentinel", "cluster")
-FLAVOURS = ("valkey", "redis")
 
 PATIENT = {"DEADLINE": 30, "CONNECT_TIMEOUT": 30}
 STEPS = 8

@@ -19,7 +19,6 @@ from tests.faults.slots import connections, left_in_use, nodes_of
 from tests.servers import until
 
 TOPOLOGIES = ("single", "replicated", "sentinel", "cluster")
-FLAVOURS = ("valkey", "redis")
 
 PATIENT = {"DEADLINE": 30, "CONNECT_TIMEOUT": 30}
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
+import re
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 import redis
@@ -13,7 +16,9 @@ from django.test import override_settings
 from redis.exceptions import NoPermissionError
 
 import redpony
-from redpony.management.rights import operator_for, sentinel_user, user_for
+from redpony.conf import alias_config
+from redpony.management.acl import add_arguments
+from redpony.management.rights import LOOKING, operator_for, sentinel_user, user_for
 from redpony.testing.chaos.server import HARNESS
 from tests.management.aliases import LOCMEM, ours
 from tests.management.guard import SECRET, VERSIONS, in_topology
@@ -236,3 +241,27 @@ def test_an_operator_looks_and_reads_no_key(cache_of, guarded):
     finally:
         client.close()
         guarded.ask("ACL", "DELUSER", "watcher")
+
+
+# -- the page that explains it -----------------------------------------------------
+
+
+PAGE = Path(__file__).parents[2] / "docs/how-to/least-privilege.md"
+
+
+def test_the_page_names_every_reason_and_every_option():
+    text = PAGE.read_text()
+    table = text.partition("| reason | what for |")[2].partition("\n\n")[0]
+    named = re.findall(r"^\| ([^|-][^|]*) \|", table, re.MULTILINE)
+    location = "redis+sentinel://app:x@127.0.0.1:26379/main/2"
+    reasons: dict[str, None] = {}
+    for place in ("redis+cluster://127.0.0.1:7000", location):
+        with override_settings(CACHES={"default": ours(place)}):
+            user = user_for([alias_config("default")])
+        reasons |= dict.fromkeys(each.reason for each in user.grants)
+    assert set(named) == {*reasons, LOOKING.reason}
+
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    known = set(re.findall(r"--[a-z]+", parser.format_help()))
+    assert set(re.findall(r"--[a-z]+", text)) <= known

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import redis
+from redis.exceptions import NoPermissionError
 
 from redpony import embedded
 from redpony.clients import single
@@ -186,7 +187,7 @@ def _answers(config: LinkConfig, client: Any, service: str) -> Node:
         start = time.perf_counter()
         client.ping()
         ping = time.perf_counter() - start
-    except redis.exceptions.NoPermissionError as error:
+    except NoPermissionError as error:
         # It answers, and does not let this user look: still up.
         return Node(label, mode=_said(error))
     except (redis.RedisError, InvalidSetting, OSError) as error:

@@ -55,8 +55,8 @@ OLDEST: Final = Features("redis", (7, 0))
 
 # The cache's scripts, by name; their text says what they call in turn. Those of a
 # cluster carry from server to server what else is done in place.
-SCRIPTS: Final = ("incr", "rename")
-CLUSTER_SCRIPTS: Final = ("dump", "discard")
+SCRIPTS: Final[tuple[str, ...]] = ("incr", "rename")
+CLUSTER_SCRIPTS: Final[tuple[str, ...]] = ("dump", "discard")
 
 # `cache.lock` is redis-py's: these commands, and scripts that it loads by itself.
 _LOCK: Final = (SET, GET, DEL, PTTL, PEXPIRE)
@@ -125,21 +125,16 @@ def acl_rules(
     *configs: AliasConfig,
     server: Features = OLDEST,
     password: str = PLACEHOLDER,
-    backend: type = RedisCache,
 ) -> list[str]:
     """Return the rules of ACL SETUSER for one user who serves these aliases.
 
     `password` is a rule: `>the password`, `#its SHA-256`, or `nopass`.
     """
-    return user_for(configs, server=server, backend=backend).rules(password)
+    return user_for(configs, server=server).rules(password)
 
 
 def user_for(
-    configs: Sequence[AliasConfig],
-    *,
-    name: str = "",
-    server: Features = OLDEST,
-    backend: type = RedisCache,
+    configs: Sequence[AliasConfig], *, name: str = "", server: Features = OLDEST
 ) -> User:
     """Return the user of the servers that these aliases share."""
     link = configs[0].link
@@ -148,7 +143,7 @@ def user_for(
         where=str(link.address),
         aliases=tuple(each.alias for each in configs),
         server=server,
-        grants=tuple(_merged(_grants(each, server, backend) for each in configs)),
+        grants=tuple(_merged(_grants(each, server) for each in configs)),
         keys=tuple(dict.fromkeys(map(key_pattern, configs))),
         databases=tuple(sorted({each.link.db for each in configs})),
         password=link.password,
@@ -198,9 +193,9 @@ def key_pattern(config: AliasConfig) -> str:
     if function is None:
         return _without_spaces(f"{prefix}:*")
     try:
-        # Django hands over what it finds; globs are texts.
-        make: Callable[[Any, Any, Any], object] = function
-        pattern = str(make("*", prefix, "*"))
+        # A glob is no version; whether the function minds is what we find out.
+        star: Any = "*"
+        pattern = str(function("*", prefix, star))
         sample = str(function("some key", config.key_prefix, config.version))
     except (TypeError, ValueError):
         return "*"
@@ -219,12 +214,12 @@ def digest(password: Secret) -> str:
     return f"#{sha256(password.reveal().encode()).hexdigest()}"
 
 
-def _grants(config: AliasConfig, server: Features, backend: type) -> Iterator[Grant]:
+def _grants(config: AliasConfig, server: Features) -> Iterator[Grant]:
     yield from _introduction(config.link, server)
     yield from _topology(config)
     always: When = lambda *_: True  # noqa: E731
     kinds = [
-        kind for kind in sent_by(backend) if _ONLY.get(kind, always)(config, server)
+        kind for kind in sent_by(RedisCache) if _ONLY.get(kind, always)(config, server)
     ]
     yield Grant("the cache", tuple(map(word, kinds)))
     scripts = SCRIPTS
@@ -279,7 +274,7 @@ def _topology(config: AliasConfig) -> Iterator[Grant]:
         if topology.read_from == "replica":
             words.append("readonly")
         yield Grant(FINDING, tuple(words))
-        yield Grant("slots on the move", (word(ASKING), word(MULTI), word(EXEC)))
+        yield Grant("keys on several servers", (word(ASKING), word(MULTI), word(EXEC)))
     elif topology is not None:
         yield Grant(FINDING, (word(ROLE),))
 

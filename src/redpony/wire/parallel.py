@@ -10,7 +10,7 @@ is the driver's own `ask_all`, when the answer is due.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from redpony.commands import Lane
@@ -29,11 +29,13 @@ class Sent:
 
     __slots__ = (
         "_batch",
+        "_began",
         "_connection",
         "_driver",
         "_expires",
         "_failure",
         "_items",
+        "_latest",
         "_payload",
         "_safe",
     )
@@ -48,7 +50,9 @@ class Sent:
         """Send a batch; `payload` is the same packed, and many reads of one kind."""
         self._driver = driver
         self._batch = batch
+        self._began = monotonic()
         self._expires = expires
+        self._latest = max(expires, self._began + driver.config.connect_timeout)
         self._payload = payload
         self._connection: Connection | None = None
         self._failure: Unavailable | None = None
@@ -119,16 +123,28 @@ class Sent:
             self._send_sources(items)
         return Replies(items)
 
+    def abandon(self) -> None:
+        """Close the connection, if its answers were not read."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._driver.pool.drop(connection)
+
     def _again(self) -> Replies:
-        """Do it the driver's way, if it may be done at all."""
+        """Do it the driver's way, if it may be done at all, and there is time."""
         driver, commands = self._driver, self._batch.commands
         failure = self._failure
         if failure is not None:
             repeatable = outcomes.may_repeat(failure, safe=self._safe)
             if not repeatable or not driver.config.retries:
                 return Replies([failure] * len(commands))
+        now = monotonic()
+        if now >= self._latest:
+            # Others took it all, who had to open their connections one by one.
+            late = outcomes.overdue(driver.label, now - self._began, sent=False)
+            return Replies([failure or late] * len(commands))
+        if failure is not None:
             outcomes.tell_retry(driver.label, commands, 2, failure)
-        left = max(self._expires - monotonic(), 0.001)
+        left = max(self._expires - now, 0.001)
         return driver.ask_all(self._batch, left, self._payload)
 
     def _send_sources(self, items: list[Any]) -> None:
@@ -143,13 +159,25 @@ class Sent:
                     items[index] = error
 
 
-def land_all(flights: Sequence[Sent]) -> list[Replies]:
-    """Return the answers of several flights.
+Ask = tuple[BlockingDriver, Batch, float, bytes | None]
+"""What `Sent` takes: whom to ask, what, until when, and the same packed."""
 
-    Those under way are read before anything else is done: whoever waits for a
+
+def ask_each(asks: Iterable[Ask]) -> list[Replies]:
+    """Ask several servers at once, and return what each answered.
+
+    What is under way is read before anything else is done: whoever waits for a
     connection to one server must not hold one to another, which somebody else waits
-    for who holds the first.
+    for who holds the first. After an interrupt no connection is held either.
     """
-    for each in flights:
-        each.collect()
-    return [each.land() for each in flights]
+    flights: list[Sent] = []
+    try:
+        for ask in asks:
+            flights.append(Sent(*ask))  # noqa: PERF401 (one by one: see below)
+        for each in flights:
+            each.collect()
+        return [each.land() for each in flights]
+    except BaseException:
+        for each in flights:
+            each.abandon()
+        raise

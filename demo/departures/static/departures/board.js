@@ -99,7 +99,9 @@ function verdict(world, cost) {
     return ["The cache is off: the database works out every answer, second after second.", "slow"];
   }
   if (world.redis === "part") {
-    return ["A part of Redis is away, and the site is up.", "slow"];
+    return cost.failed
+      ? ["A part of Redis is away, and the site is up: the database answers for it.", "slow"]
+      : ["A part of Redis is away, and nobody notices: the cache has every row.", "good"];
   }
   if (cost.failed) {
     return ["Redis is back. The breaker lets one request look, then all go on.", "slow"];

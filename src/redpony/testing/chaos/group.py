@@ -225,7 +225,7 @@ class Group(ABC):
     def _kept(self, server: Server) -> Any:
         """Return a client for what is asked often; it reconnects when it must."""
         if server not in self._own:
-            self._own[server] = server.connect()
+            self._own[server] = server.connect(socket_timeout=2)
         return self._own[server]
 
     def _settle(self, command: str) -> None:

@@ -21,7 +21,7 @@ from redpony.testing.chaos.group import start_all
 from redpony.testing.chaos.process import until
 from redpony.testing.chaos.programs import free_port
 from redpony.testing.chaos.replication import Replicated
-from redpony.testing.chaos.server import HARNESS, Certificates, Server
+from redpony.testing.chaos.server import HARNESS, Certificates, Server, quoted
 
 
 class Watcher(Server):
@@ -74,7 +74,7 @@ class Watcher(Server):
                 f"sentinel announce-port {self.inner_port}",
             ]
         if self.password:
-            lines.append(f"requirepass {self.password}")
+            lines.append(f"requirepass {quoted(self.password)}")
         return [
             *lines,
             f"sentinel myid {self.id}",
@@ -158,7 +158,9 @@ class Sentinel(Replicated):
     def failover(self) -> Server:
         """Have the primary replaced, as an operator does, and return the new one.
 
-        Returns when all sentinels agree, and the others follow the new primary.
+        Returns when all sentinels agree, and the other replicas follow the new
+        primary. The old one takes writes until a sentinel makes it a replica, up
+        to ten seconds later; `await_sync` waits for that.
         """
         old = self.primary
 

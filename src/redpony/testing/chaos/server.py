@@ -335,7 +335,7 @@ class Server(Process):
             *self.settings,
         ]
         if self.password:
-            lines.append(f"requirepass {self.password}")
+            lines.append(f"requirepass {quoted(self.password)}")
         return lines
 
     def _listening(self) -> list[str]:
@@ -380,6 +380,12 @@ def is_link_up(said: Mapping[str, Any], primary: Server) -> bool:
     """Return whether a server's INFO says that it follows a primary, in sync."""
     told = ("role", "master_port", "master_link_status")
     return [said.get(name) for name in told] == ["slave", primary.port, "up"]
+
+
+def quoted(word: str) -> str:
+    """Return a word as a line of redis.conf has it."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def configuration(client: redis.Redis) -> object:

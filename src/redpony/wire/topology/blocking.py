@@ -14,7 +14,7 @@ from redpony.commands import Access, Command
 from redpony.errors import DeadlineExceeded, Moved, RedponyError, Unavailable
 from redpony.plan import Batch, Replies, Wait
 from redpony.wire.driving import BlockingDrive
-from redpony.wire.parallel import Sent, land_all
+from redpony.wire.parallel import ask_each
 from redpony.wire.topology import quick
 from redpony.wire.topology.routing import HOPS, Flight, Look, Route, route
 
@@ -149,26 +149,29 @@ class RoutedDriver(BlockingDrive):
             batch = Batch(flight.commands, atomic=flight.atomic)
             part = left / 2 if flight.spare else left
             return [flight.node.blocking.ask_all(batch, part)]
-        sent: list[Sent] = []
-        for flight in flights:
-            batch = Batch(flight.commands, atomic=flight.atomic)
-            until = expires - left / 2 if flight.spare else expires
-            sent.append(Sent(flight.node.blocking, batch, until))
-        return land_all(sent)
+        return ask_each(
+            (
+                flight.node.blocking,
+                Batch(flight.commands, atomic=flight.atomic),
+                expires - left / 2 if flight.spare else expires,
+                None,
+            )
+            for flight in flights
+        )
 
     def _quick_many(self, many: quick.Many, expires: float) -> Any:
         now = monotonic()
         sooner = now + (expires - now) / 2
-        sent = [
-            Sent(
+        answers = ask_each(
+            (
                 part.node.blocking,
                 part.batch,
                 sooner if part.spare else expires,
                 part.pack(),
             )
             for part in many.parts
-        ]
-        for part, replies in zip(many.parts, land_all(sent), strict=True):
+        )
+        for part, replies in zip(many.parts, answers, strict=True):
             many.put(part, replies.items)
         if many.failed:
             self._mend(many, expires)

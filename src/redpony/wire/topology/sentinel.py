@@ -220,7 +220,7 @@ def _about(service: str, message: Any) -> bool:
         return True
     if kind != b"message":
         return False
-    words = payload.decode().split(" ")
+    words = text(payload).split(" ")
     if channel == b"+switch-master":
         return bool(words[0] == service)
     return service in words

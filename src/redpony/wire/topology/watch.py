@@ -3,9 +3,10 @@
 One daemon thread a topology and process. It sleeps in `select` until somebody
 asks for a look, a sentinel tells of a failover, or `refresh` seconds are over;
 after trouble it looks every `SOON` seconds, then every `LATER`, until the primaries
-answer again or nobody has complained for `CALM` seconds. However many ask, there
-is one look at a time, and each of them is told when a look that began after its
-question has ended. Both colours use it: asyncio is woken in its own loop.
+answer again or nobody has complained for `CALM` seconds. While looks fail, it looks
+every `LATER` even if nobody complains. However many ask, there is one look at a time,
+and each of them is told when a look that began after its question has ended. Both
+colours use it: asyncio is woken in its own loop.
 
 A forked child starts a thread of its own when it first needs one.
 """
@@ -68,6 +69,7 @@ class Watcher:
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._leaving: threading.Thread | None = None
         self._asked: list[Told] = []
         self._wake: socket.socket | None = None
         self._stopping = False
@@ -121,6 +123,7 @@ class Watcher:
         """End the thread; it starts again with the next question."""
         with self._lock:
             thread, self._thread = self._thread, None
+            self._leaving = thread or self._leaving
             self._stopping = True
         if thread is not None and thread is not threading.current_thread():
             self._rouse()
@@ -142,7 +145,10 @@ class Watcher:
             mine.setblocking(False)
             self._wake.setblocking(False)
             self._thread = threading.Thread(
-                target=self._watch, args=(mine,), name=self._name, daemon=True
+                target=self._watch,
+                args=(mine, self._leaving),
+                name=self._name,
+                daemon=True,
             )
             self._thread.start()
 
@@ -160,10 +166,13 @@ class Watcher:
 
     # In the thread
 
-    def _watch(self, woken: socket.socket) -> None:
+    def _watch(self, woken: socket.socket, before: threading.Thread | None) -> None:
         me = threading.current_thread()
         looked = 0.0
         try:
+            if before is not None:
+                # It may be in the midst of a look.
+                before.join()
             while self._thread is me and not self._stopping:
                 with self._lock:
                     asked, self._asked = self._asked, []
@@ -182,15 +191,20 @@ class Watcher:
         finally:
             self._looker.deafen()
             woken.close()
-            self._tell(self._asked, None)
+            with self._lock:
+                followed = self._thread not in (None, me)
+                asked, self._asked = (
+                    ([], self._asked) if followed else (self._asked, [])
+                )
+            self._tell(asked, None)
 
     def _pace(self) -> float:
-        if not self._trouble_since:
-            return self._refresh
         now = time.monotonic()
-        if now - self._complained > CALM:
+        if self._trouble_since and now - self._complained > CALM:
             self._trouble_since = 0.0
-            return self._refresh
+        if not self._trouble_since:
+            # While nobody can be asked, the primary may have been replaced.
+            return LATER if self._failed else self._refresh
         return SOON if now - self._trouble_since < PATIENCE else LATER
 
     def _look(self, asked: list[Told]) -> float:
@@ -201,7 +215,7 @@ class Watcher:
             well = self._looker.look()
         except RedponyError as failure:
             error, well = failure, False
-            if not self._trouble_since:
+            if not self._trouble_since and self._failed is None:
                 self._trouble_since = self._complained = began
         except Exception as failure:
             logger.exception("A look at %s failed", self._name)
