@@ -34,6 +34,12 @@ from tests.servers import Server
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the long tests too")
+    parser.addoption(
+        "--places",
+        choices=["all", "few"],
+        default="all",
+        help="few: one server of each kind, and a cluster, for what runs everywhere",
+    )
     parser.addoption("--scoreboard", help="write how each fault was met to this file")
 
 
@@ -73,12 +79,25 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Leave the long tests out, as if they were not there, unless asked for."""
-    if config.getoption("--soak"):
-        return
-    long = [item for item in items if item.get_closest_marker("soak")]
-    config.hook.pytest_deselected(items=long)
-    items[:] = [item for item in items if not item.get_closest_marker("soak")]
+    """Leave the long tests out, and most places, as if they were not there."""
+    left = [item for item in items if not _is_wanted(item, config)]
+    config.hook.pytest_deselected(items=left)
+    gone = set(map(id, left))
+    items[:] = [item for item in items if id(item) not in gone]
+
+
+FEW = {*SINGLE, "valkey-cluster", ("single", "valkey"), ("single", "redis")}
+FEW |= {("cluster", "valkey")}
+
+
+def _is_wanted(item: pytest.Item, config: pytest.Config) -> bool:
+    if item.get_closest_marker("soak") and not config.getoption("--soak"):
+        return False
+    if config.getoption("--places") == "all":
+        return True
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    places = (params.get("server"), params.get("place"))
+    return all(each is None or each in FEW for each in places)
 
 
 @pytest.hookimpl(wrapper=True)

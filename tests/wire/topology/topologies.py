@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from redpony.commands import Command
@@ -70,6 +71,23 @@ class Topo(Wire):
         for node in self.link.nodes():
             for state in list(node.awaiting.loops.by_loop.values()):
                 state.close()
+
+
+def other_primary(cluster: Any, key: bytes) -> Any:
+    """Return a primary that has not got a key's slot."""
+    owner = cluster.node_for(key)
+    return next(node for node in cluster.primaries if node is not owner)
+
+
+@contextlib.contextmanager
+def moved_slot(cluster: Any, key: bytes) -> Iterator[Any]:
+    """Give a key's slot to another primary, until the block ends; yield that one."""
+    source, target = cluster.node_for(key), other_primary(cluster, key)
+    cluster.move_slot(cluster.slot_of(key), target)
+    try:
+        yield target
+    finally:
+        cluster.move_slot(cluster.slot_of(key), source)
 
 
 def in_threads(count: int, act: Callable[[int], object]) -> None:

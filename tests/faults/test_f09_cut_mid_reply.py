@@ -66,7 +66,7 @@ def cut(place, size, call, **how):
 @pytest.mark.parametrize("name", READS)
 def test_a_reply_that_is_cut_anywhere_is_never_a_value(name, place, caller):
     method, args, expected = READS[name]
-    cache = caller(place.cache(**ONCE))
+    cache = caller(place.cache(**place.exact, **ONCE))
     fill(cache)
     size = size_of(place, "to_client", lambda: getattr(cache, method)(*args))
     assert size > 2
@@ -84,7 +84,7 @@ def test_a_reply_that_is_cut_anywhere_is_never_a_value(name, place, caller):
 
 
 def test_a_read_is_asked_again_wherever_its_reply_was_cut(place, caller):
-    cache = caller(place.cache(BREAKER={"FAILURES": 10**6}))
+    cache = caller(place.cache(**place.exact, BREAKER={"FAILURES": 10**6}))
     fill(cache)
     for method, args, expected in (READS["get"], READS["get_many"]):
         call = lambda: getattr(cache, method)(*args)  # noqa: B023
@@ -96,7 +96,7 @@ def test_a_read_is_asked_again_wherever_its_reply_was_cut(place, caller):
 
 @pytest.mark.parametrize("method", ["incr", "rpush"])
 def test_a_write_whose_reply_is_cut_has_happened_once(method, place, caller):
-    cache = caller(place.cache(BREAKER={"FAILURES": 10**6}))
+    cache = caller(place.cache(**place.exact, BREAKER={"FAILURES": 10**6}))
     args = {"incr": ("n", 1, None, True), "rpush": ("n", "x")}[method]
     done = {"incr": lambda: cache.get("n"), "rpush": lambda: cache.llen("n")}[method]
     size = size_of(place, "to_client", lambda: getattr(cache, method)(*args))
@@ -111,7 +111,7 @@ def test_a_write_whose_reply_is_cut_has_happened_once(method, place, caller):
 
 @pytest.mark.parametrize("method", ["incr", "rpush"])
 def test_a_write_whose_request_is_cut_has_not_happened(method, place, caller):
-    cache = caller(place.cache(BREAKER={"FAILURES": 10**6}))
+    cache = caller(place.cache(**place.exact, BREAKER={"FAILURES": 10**6}))
     args = {"incr": ("n", 1, None, True), "rpush": ("n", "x")}[method]
     done = {"incr": lambda: cache.get("n"), "rpush": lambda: cache.llen("n")}[method]
     size = size_of(place, "to_server", lambda: getattr(cache, method)(*args))

@@ -23,7 +23,7 @@ def reset_all(place):
 
 
 def test_nobody_hears_of_it_when_it_was_idle(place, caller):
-    cache = caller(place.cache())
+    cache = caller(place.cache(**place.exact))
     assert cache.set("key", "value")
     for count in range(1, 6):
         reset_all(place)
@@ -36,7 +36,7 @@ def test_nobody_hears_of_it_when_it_was_idle(place, caller):
 
 
 def test_whoever_is_reset_while_connecting_has_sent_nothing(place, caller):
-    cache = caller(place.cache(BREAKER={"FAILURES": 1000}))
+    cache = caller(place.cache(**place.exact, BREAKER={"FAILURES": 1000}))
     place.hurt("reset_peer")
     for method, args in (("get", ("key",)), ("set", ("key", 1)), ("get", ("key",))):
         met = cache.meets(method, *args)
@@ -53,7 +53,7 @@ def test_whoever_is_reset_while_connecting_has_sent_nothing(place, caller):
 
 @pytest.mark.parametrize("size", [0, 1, 10])
 def test_a_read_that_is_reset_in_its_reply_is_asked_again(size, place, caller):
-    cache = caller(place.cache())
+    cache = caller(place.cache(**place.exact))
     value = "x" * 1000
     assert cache.set("key", value)
     assert cache.get("key") == value
@@ -67,7 +67,7 @@ def test_a_read_that_is_reset_in_its_reply_is_asked_again(size, place, caller):
 
 
 def test_a_read_without_repetition_says_that_it_was_lost(place, caller):
-    cache = caller(place.cache(RETRIES=0, BREAKER={"FAILURES": 1000}))
+    cache = caller(place.cache(**place.exact, RETRIES=0, BREAKER={"FAILURES": 1000}))
     assert cache.set("key", "value")
     # Every repetition, were there one, would meet a network that is whole.
     place.hurt("limit_data", 0, reset=True)
@@ -78,7 +78,7 @@ def test_a_read_without_repetition_says_that_it_was_lost(place, caller):
 
 
 def test_a_write_that_is_reset_in_its_reply_has_happened_once(place, caller):
-    cache = caller(place.cache(BREAKER={"FAILURES": 1000}))
+    cache = caller(place.cache(**place.exact, BREAKER={"FAILURES": 1000}))
     for count in range(1, 5):
         assert cache.set("key", "value")
         assert cache.incr("n", 0, ignore_key_check=True) == count - 1
@@ -92,7 +92,7 @@ def test_a_write_that_is_reset_in_its_reply_has_happened_once(place, caller):
 
 
 def test_a_write_that_is_reset_on_its_way_has_not_happened(place, caller):
-    cache = caller(place.cache(BREAKER={"FAILURES": 1000}))
+    cache = caller(place.cache(**place.exact, BREAKER={"FAILURES": 1000}))
     assert cache.incr("n", ignore_key_check=True) == 1
     # The request ends within itself, whatever it is routed by.
     place.hurt("limit_data", 10, stream="upstream", reset=True)
@@ -105,7 +105,7 @@ def test_a_write_that_is_reset_on_its_way_has_not_happened(place, caller):
 
 
 def test_a_site_that_goes_on_without_is_answered(place, caller):
-    cache = caller(place.cache(ON_ERROR="degrade"))
+    cache = caller(place.cache(**place.exact, ON_ERROR="degrade"))
     assert cache.set("key", "value")
     place.hurt("reset_peer")
     for _ in range(10):
