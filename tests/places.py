@@ -133,3 +133,9 @@ class Places:
         place = self[name]
         place.heal()
         return place
+
+    def empty(self, name: str) -> Any:
+        """Return a place without data: for tests that leave its servers alone."""
+        place = self[name]
+        place.flush()
+        return place

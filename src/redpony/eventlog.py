@@ -29,7 +29,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from redpony import events
-from redpony.events import BreakerChanged, Degraded, Event, Refused, Retried
+from redpony.events import BreakerChanged, Degraded, Event, Promoted, Refused, Retried
 
 LOGGER = "redpony"
 
@@ -153,6 +153,17 @@ class EventLog:
             )
         if isinstance(event, BreakerChanged):
             return self._say_breaker(event)
+        if isinstance(event, Promoted):
+            return Said(
+                ("promoted", event.node),
+                self._logger_of(event),
+                logging.WARNING,
+                "%s is a primary now: writes go there",
+                (event.node,),
+                f"{event.node}: times that it became a primary",
+                event.node,
+                "",
+            )
         return None
 
     def _say_degraded(self, event: Degraded) -> Said | None:
@@ -191,7 +202,7 @@ class EventLog:
             recovers=event.state == "closed",
         )
 
-    def _logger_of(self, event: Retried | BreakerChanged) -> str:
+    def _logger_of(self, event: Retried | BreakerChanged | Promoted) -> str:
         """Return the logger of the alias, or of the first one on this node."""
         # A link belongs to every alias with its configuration.
         if event.alias in self._voices and event.alias:
@@ -289,7 +300,9 @@ def log_alias(alias: str, voice: Voice) -> None:
     with _started:
         if not _listens:
             _listens = True
-            events.subscribe(event_log, Degraded, Refused, Retried, BreakerChanged)
+            events.subscribe(
+                event_log, Degraded, Refused, Retried, BreakerChanged, Promoted
+            )
 
 
 def _after_fork() -> None:

@@ -30,7 +30,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def server(request: pytest.FixtureRequest, places: Places) -> Handle:
     """Return running servers without data, of each flavour and form in turn."""
-    return places.fresh(request.param)
+    return places.empty(request.param)
 
 
 @pytest.fixture

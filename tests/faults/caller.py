@@ -85,7 +85,7 @@ class Caller:
         """Return the time that an operation may take: it may have to connect."""
         return max(
             max(node.config.deadline, node.config.connect_timeout)
-            for node in nodes_of(self.link)
+            for node in nodes_of(self.link) or [self.link]
         )
 
     def held(self) -> tuple[float, float]:

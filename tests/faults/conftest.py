@@ -57,14 +57,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def places() -> Iterator[Places]:
-    with Places() as places:
-        yield places
+def groups() -> Iterator[Places]:
+    """The groups of servers that serve many tests of faults."""
+    with Places() as groups:
+        yield groups
 
 
 @pytest.fixture
 def place(
-    request: pytest.FixtureRequest, places: Places, cache_on: Any
+    request: pytest.FixtureRequest, groups: Places, cache_on: Any
 ) -> Iterator[Place]:
     """Return a place of the test's own, to be hurt as it likes."""
     topology, flavour = request.param
@@ -73,7 +74,7 @@ def place(
     if marker is not None:
         settings = marker.args
     request.node.user_properties.append(("topology", topology))
-    with places.standing(topology, flavour, cache_on, settings) as found:
+    with groups.standing(topology, flavour, cache_on, settings) as found:
         yield found
 
 

@@ -15,6 +15,8 @@ from typing import Any, Self
 
 import redis
 
+from redpony import commands
+
 TICK = 0.002
 PATIENCE = 60.0
 
@@ -147,8 +149,7 @@ class Books:
 
 
 WRITES = frozenset(
-    "append decr decrby del delex eval evalsha expire flushdb getdel getex getset "
-    "hdel hset hsetnx incr incrby incrbyfloat linsert lmove lpop lpush lrem lset "
-    "ltrim mset msetex persist pexpire pexpireat psetex rename rpop rpush sadd set "
-    "setex setnx spop srem touch unlink zadd zincrby zrem".split()
-)
+    kind.name.lower()
+    for kind in vars(commands).values()
+    if isinstance(kind, commands.Kind) and kind.access is commands.Access.WRITE
+) | {"eval", "evalsha"}

@@ -62,6 +62,7 @@ class Ledger:
     name: str
     seed: int = 0
     size: int = 3
+    fillers: tuple[int, ...] = (0, 10, 1_000, 20_000)
     figures: Counter[str] = field(default_factory=Counter)
     complaints: list[str] = field(default_factory=list)
 
@@ -102,7 +103,7 @@ class Ledger:
     def _set(self) -> Generator[Call, Met, None]:
         key = self.random.choice(self.keys)
         number = self._next()
-        filler = "x" * self.random.choice((0, 10, 1_000, 20_000))
+        filler = "x" * self.random.choice(self.fillers)
         _, error = yield "set", (key.name, (key.name, number, filler), None)
         self._answered(error)
         key.wrote(number, error)
@@ -111,7 +112,10 @@ class Ledger:
         key = self.random.choice(self.keys)
         found, error = yield "delete", (key.name,)
         if self._answered(error) and found and not key.now and not key.doubts:
-            self._wrong(f"{key.name} was deleted, but was not there")
+            if key.past:
+                self._lost(f"{key.name} was there, though it had been deleted")
+            else:
+                self._wrong(f"{key.name} was deleted, but was never written")
         key.wrote(0, error)
 
     def _script(self) -> Generator[Call, Met, None]:

@@ -54,9 +54,9 @@ class Board:
         """Return everything as data that JSON can hold."""
         faults: dict[str, Any] = {}
         for nodeid, passed in self._met.items():
-            name, _, title = self._titles[nodeid].partition(": ")
+            name, title = split(self._titles[nodeid])
             properties = self._properties.get(nodeid, [])
-            fault = faults.setdefault(name, {"title": title or name, "places": {}})
+            fault = faults.setdefault(name, {"title": title, "places": {}})
             topology = dict(properties).get("topology", ANYWHERE)
             cell = fault["places"].setdefault(
                 topology, {"passed": 0, "tests": 0, "figures": {}}
@@ -67,6 +67,12 @@ class Board:
                 if key == "figures":
                     combine(cell["figures"], figures)
         return {"faults": dict(sorted(faults.items(), key=lambda item: order(item[0])))}
+
+
+def split(title: str) -> tuple[str, str]:
+    """Return a fault's name and title; what is no fault of the list has one name."""
+    found = re.fullmatch(r"(F\d+): (.*)", title)
+    return (found[1], found[2]) if found else (title, title)
 
 
 def order(name: str) -> tuple[int, str]:

@@ -77,6 +77,7 @@ def test_what_is_later_than_the_deadline_is_not_waited_for(place, caller):
     met = cache.meets("get", "key")
     assert isinstance(met, DeadlineExceeded)
     assert met.outcome == "unknown"
+    place.heal()
 
 
 def test_an_answer_that_trickles_in_is_held_to_the_same_deadline(place, caller):
@@ -121,6 +122,7 @@ def test_a_site_that_goes_on_without_is_answered(place, caller):
     for _ in range(10):
         assert cache.get("key", "default") == "default"
         assert cache.set("key", "later") is False
+    place.heal()
 
 
 def test_a_crowd_is_right_on_a_slow_line(place, workload):

@@ -60,7 +60,7 @@ def test_a_read_that_was_in_flight_is_asked_again(place, caller):
     with listening(again.append, events.Retried):
         # A pause that is over before we ask has killed an idle connection: again.
         for _ in range(5):
-            with killed_before_they_are_served(place.servers):
+            with killed_before_they_are_served(place.primaries):
                 assert cache.get("key") == "value"
             if again:
                 break

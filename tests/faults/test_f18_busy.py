@@ -69,7 +69,7 @@ def is_busy(server):
 def test_first_it_is_silent_and_then_it_says_so(place, caller):
     cache = caller(place.cache(BREAKER={"FAILURES": 10**6}))
     assert cache.set("key", "value")
-    with busy(place, threshold=400) as servers:
+    with busy(place, threshold=1_000) as servers:
         met = [cache.meets("get", "key")]
         for server in servers:
             until(lambda server=server: is_busy(server), f"{server!r} is busy")

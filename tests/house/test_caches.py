@@ -18,7 +18,7 @@ def test_options_reach_the_alias(make_cache):
     made = make_cache(TIMEOUT=7, KEY_PREFIX="p", DEADLINE=1.5)
     assert made is caches["default"]
     assert made.default_timeout == 7
-    assert settings.CACHES["default"]["OPTIONS"] == {"DEADLINE": 1.5}
+    assert settings.CACHES["default"]["OPTIONS"]["DEADLINE"] == 1.5
 
 
 def test_a_second_alias_is_another_cache_on_the_same_server(make_cache):

@@ -49,6 +49,19 @@ def test_a_primary_and_its_replicas_are_a_row_each(manage, places):
     }
 
 
+def test_a_replica_that_has_everything_is_0_bytes_behind(manage, places):
+    servers = places.fresh("valkey-replicated")
+    caches = {"default": ours(servers.url())}
+
+    def is_even() -> bool:
+        found = rows(manage("status", caches=caches))
+        return [standing(server) for _, server, _ in found[1:]] == [
+            "replica, 0 bytes behind"
+        ] * 2
+
+    until(is_even, "the replicas have caught up")
+
+
 def test_sentinels_have_rows_too(manage, places):
     servers = places.fresh("redis_debian-sentinel")
     ran = manage("status", caches={"default": ours(servers.url())})

@@ -7,7 +7,6 @@ import os
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from redpony.commands import ECHO
 from redpony.wire.config import LinkConfig, Tcp
 from redpony.wire.link import Link
 from tests.servers import Server
+from tests.soak.conftest import Record, Say
 from tests.wire.chaos import riot
 from tests.wire.fuzz import Cancels, Interrupts
 from tests.wire.links import one, until
@@ -24,17 +24,6 @@ from tests.wire.links import one, until
 pytestmark = pytest.mark.soak
 
 SEED = int(os.environ.get("REDPONY_SOAK_SEED", "20261122"))
-
-Say = Callable[[str], None]
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Say:
-    def print_it(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n  {text}", end="")
-
-    return print_it
 
 
 def patient(server: Server, **config: Any) -> Link:
@@ -50,7 +39,9 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_a_hundred_thousand_cancelled_operations(server: Server, say: Say) -> None:
+def test_a_hundred_thousand_cancelled_operations(
+    server: Server, say: Say, record: Record
+) -> None:
     link = patient(server)
     with server.counting() as counted:
         counts = Cancels(link, SEED).run(120_000)
@@ -59,12 +50,20 @@ def test_a_hundred_thousand_cancelled_operations(server: Server, say: Say) -> No
         f"verified, {len(counts.wrong)} wrong, {counted.connections} connections, "
         f"{len(counts.complaints)} complaints"
     )
+    record(
+        "reads cancelled",
+        operations=counts.answered,
+        stopped=counts.stopped,
+        wrong=len(counts.wrong),
+    )
     assert counts.wrong == []
     assert counts.complaints == []
     assert counted.connections == 1
 
 
-def test_a_hundred_thousand_interrupts(server: Server, say: Say) -> None:
+def test_a_hundred_thousand_interrupts(
+    server: Server, say: Say, record: Record
+) -> None:
     link = patient(server)
     before = descriptors()
     with server.counting() as counted:
@@ -78,16 +77,25 @@ def test_a_hundred_thousand_interrupts(server: Server, say: Say) -> None:
         f"{counted.connections} connections, {descriptors() - before} descriptors "
         "more than before"
     )
+    record(
+        "reads interrupted",
+        operations=counts.answered,
+        stopped=counts.stopped,
+        wrong=len(counts.wrong),
+    )
     assert counts.wrong == []
     assert counts.complaints == []
     assert lost == 0
     assert descriptors() <= before
 
 
-def test_ten_riots(server: Server, say: Say) -> None:
+def test_ten_riots(server: Server, say: Say, record: Record) -> None:
     outcomes: Counter[str] = Counter()
     for seed in range(SEED, SEED + 10):
         outcomes += riot(server, workers=10, turns=500, seed=seed)
+    # What is wrong, or done twice, ends a riot.
+    operations = outcomes.total()
+    record("mutations cut and killed", operations=operations, wrong=0, duplicates=0)
     say(f"{server.flavour}: {dict(outcomes)}; every effect once or in doubt")
 
 

@@ -11,7 +11,9 @@ from tests.servers import Certificates
 
 @pytest.fixture(params=["valkey", "redis_debian"])
 def group(request, places):
-    return places.fresh(f"{request.param}-sentinel")
+    group = places.fresh(f"{request.param}-sentinel")
+    yield group
+    group.heal()
 
 
 def test_it_is_one_primary_two_replicas_and_three_sentinels(group):

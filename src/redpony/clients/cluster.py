@@ -90,19 +90,14 @@ def _pool_class(config: LinkConfig) -> type[redis.ConnectionPool]:
     are a check of the host's name, or ciphers.
     """
     given = single.arguments(config, redis)
+    given |= {"max_connections": config.pool_size, "timeout": int(single.PATIENCE)}
     for name in ("host", "port", "db"):
         given.pop(name, None)
 
     class Pool(redis.BlockingConnectionPool):
         def __init__(self, **kwargs: Any) -> None:
-            super().__init__(  # type: ignore[no-untyped-call]
-                **{
-                    **kwargs,
-                    **given,
-                    "max_connections": config.pool_size,
-                    "timeout": int(single.PATIENCE),
-                }
-            )
+            kwargs.update(given)
+            super().__init__(**kwargs)  # type: ignore[no-untyped-call]
 
     return Pool
 

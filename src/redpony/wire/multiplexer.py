@@ -290,7 +290,8 @@ class Multiplexer(asyncio.BufferedProtocol):
         alike = commands[0] is commands[-1]
         kind = commands[0].kind
         while True:
-            if not alike:
+            if not alike or type(reply) not in kind.reply:
+                # One command may stand at both ends of others, too.
                 kind = commands[len(items)].kind
             if type(reply) in kind.reply or not self._is_push(kind, reply):
                 items.append(reply)

@@ -140,12 +140,16 @@ class RoutedAsyncDriver(AsyncDrive):
         return items
 
     async def _follow(self, journey: Route, expires: float) -> list[Any]:
+        spared = False
         try:
             step = next(journey)
             while True:
                 answer: Any = None
                 if isinstance(step, list):
                     answer = await self._fly(step, expires)
+                    if not spared and any(flight.spare for flight in step):
+                        spared = True
+                        expires = self._after_replicas(expires)
                 elif isinstance(step, Look):
                     await self._link.alook(min(expires - monotonic(), self._patience))
                 else:
@@ -154,6 +158,13 @@ class RoutedAsyncDriver(AsyncDrive):
                 step = journey.send(answer)
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]
+
+    def _after_replicas(self, expires: float) -> float:
+        """Return until when others may answer what replicas were asked.
+
+        To find that there is no connecting to one takes CONNECT_TIMEOUT.
+        """
+        return max(expires, monotonic() + self._deadline / 2)
 
     async def _fly(self, flights: list[Flight], expires: float) -> list[Replies]:
         left = expires - monotonic()
@@ -187,6 +198,8 @@ class RoutedAsyncDriver(AsyncDrive):
         for part, replies in zip(many.parts, await _ask_each(asks), strict=True):
             many.put(part, replies.items)
         if many.failed:
+            if any(part.spare for part in many.parts):
+                expires = self._after_replicas(expires)
             journey = route(self._link, many.again())
             many.mend(await self._follow(journey, expires))
         return many.result()
@@ -216,9 +229,9 @@ async def _ask_each(asks: list[Ask]) -> list[Replies]:
 
 def _drop(future: asyncio.Future[Any]) -> None:
     """Let go of an answer that nobody waits for any more, error or not."""
-    if not future.cancel() and not future.cancelled():
-        future.exception()
-    else:
+    # An error that has come is marked as seen by this.
+    future.cancel()
+    if not future.done():
         future.add_done_callback(_looked_at)
 
 

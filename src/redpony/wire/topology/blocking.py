@@ -126,12 +126,16 @@ class RoutedDriver(BlockingDrive):
         return items
 
     def _follow(self, journey: Route, expires: float) -> list[Any]:
+        spared = False
         try:
             step = next(journey)
             while True:
                 answer: Any = None
                 if isinstance(step, list):
                     answer = self._fly(step, expires)
+                    if not spared and any(flight.spare for flight in step):
+                        spared = True
+                        expires = self._after_replicas(expires)
                 elif isinstance(step, Look):
                     self._link.look(min(expires - monotonic(), self._patience))
                 else:
@@ -139,6 +143,13 @@ class RoutedDriver(BlockingDrive):
                 step = journey.send(answer)
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]
+
+    def _after_replicas(self, expires: float) -> float:
+        """Return until when others may answer what replicas were asked.
+
+        To find that there is no connecting to one takes CONNECT_TIMEOUT.
+        """
+        return max(expires, monotonic() + self._deadline / 2)
 
     def _fly(self, flights: list[Flight], expires: float) -> list[Replies]:
         left = expires - monotonic()
@@ -174,6 +185,8 @@ class RoutedDriver(BlockingDrive):
         for part, replies in zip(many.parts, answers, strict=True):
             many.put(part, replies.items)
         if many.failed:
+            if any(part.spare for part in many.parts):
+                expires = self._after_replicas(expires)
             self._mend(many, expires)
         return many.result()
 
