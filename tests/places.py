@@ -15,7 +15,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, Self
 
-from tests.servers import Cluster, Group, Replication, Sentinel, Server, until
+from tests.servers import Cluster, Counted, Group, Replication, Sentinel, Server, until
 
 Handle = Server | Group
 
@@ -96,6 +96,21 @@ def options(server: Handle) -> dict[str, Any]:
 def pools(cache: Any) -> list[Any]:
     """Return the pools of a cache's blocking connections, one a server."""
     return [link.blocking.pool for link in cache.alias.link.nodes()]
+
+
+INTRODUCTIONS = {"hello", "auth", "select", "role", "cluster|slots", "readonly"}
+
+
+def asked(counted: Counted) -> dict[str, int]:
+    """Return the commands that servers were asked, but for introductions.
+
+    Who watches over several servers makes his connections when he likes.
+    """
+    return {
+        name: calls
+        for name, calls in counted.commands.items()
+        if name not in INTRODUCTIONS and not name.startswith("client|")
+    }
 
 
 def await_idle(cache: Any) -> None:

@@ -6,6 +6,7 @@ All have the settings that one gets by naming the place and nothing else.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,9 @@ def cache(location: str, **options: Any) -> Any:
         LOGGING_CONFIG=None,
     )
     django.setup()
+    # What it says of the failover is not what is measured.
+    logging.getLogger("redpony").addHandler(logging.NullHandler())
+    logging.getLogger("redpony").propagate = False
     from django.core.cache import caches
 
     return caches["default"]

@@ -53,7 +53,7 @@ def one_round(topology: str, group: Any) -> dict[str, Any]:
         own.begin(old.kill)
         for child in children.values():
             child.tell("since", own.began)
-        found: dict[str, Any] = {"servers": own.seconds}
+        found: dict[str, Any] = {"servers": own.seconds, "led": own.seconds_to_lead}
         for name, child in children.items():
             found[name] = child.result()
     return found
@@ -72,7 +72,11 @@ def summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
             "errors": sum(sum(each[name]["errors"].values()) for each in rounds),
             "slowest": max(each[name]["slowest"] for each in rounds),
         }
-    return {"servers": spread(servers), "applications": applications}
+    return {
+        "servers": spread(servers),
+        "led": spread([each["led"] for each in rounds]),
+        "applications": applications,
+    }
 
 
 def spread(values: list[float]) -> list[float]:

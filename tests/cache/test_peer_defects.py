@@ -15,7 +15,7 @@ import pytest
 from django.core.signals import request_finished
 
 from redpony.errors import NotAnInteger, ServerError, Unavailable
-from tests.places import pools
+from tests.places import asked, pools
 
 
 class Colour(enum.IntEnum):
@@ -151,7 +151,7 @@ def test_d21_ttl_and_set_many_are_single_commands(cache, server):
     with server.counting() as counted:
         cache.ttl("key")
         cache.set_many({"a": 1, "b": 2})
-    assert counted.commands.total() in (2, 3)
+    assert sum(asked(counted).values()) in (2, 3)
     assert counted.commands["pttl"] == 1
     assert counted.commands["set"] + 2 * counted.commands["msetex"] == 2
 

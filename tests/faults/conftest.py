@@ -43,6 +43,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if marker is not None:
         wanted = marker.args
     assert set(wanted) <= set(TOPOLOGIES), wanted
+    if metafunc.config.getoption("--places") == "few":
+        # As elsewhere: one server and a cluster, where a test runs on these.
+        wanted = [each for each in wanted if each in ("single", "cluster")] or wanted
     flavours = getattr(metafunc.module, "FLAVOURS", ("valkey",))
     if not isinstance(flavours, dict):
         flavours = dict.fromkeys(TOPOLOGIES, flavours)

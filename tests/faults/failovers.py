@@ -26,6 +26,7 @@ class OwnTime:
 
     Of Sentinel: until the first sentinel names another one, and that takes a
     write. Of a cluster: until a replica of the old one takes a write for `key`.
+    Sentinel's replica takes writes up to a second before anybody names it: `led`.
 
         with OwnTime(place.handle, old) as own:
             own.begin(old.kill)
@@ -40,8 +41,10 @@ class OwnTime:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.began = 0.0
+        self.led = 0.0
+        """When a replica first took a write, by the monotonic clock; 0 until then."""
         self.ended = 0.0
-        """When a write was taken, by the monotonic clock; 0 until then."""
+        """When everybody could know that; 0 until then."""
 
     def __enter__(self) -> Self:
         group, old = self._group, self._old
@@ -75,27 +78,39 @@ class OwnTime:
         assert self.ended, "no server has become the primary"
         return self.ended - self.began
 
+    @property
+    def seconds_to_lead(self) -> float:
+        """Wait for the new primary; return after how long it took a write."""
+        assert self.seconds
+        return self.led - self.began
+
     def _watch(self) -> None:
+        new = 0
         while not self._over.is_set():
-            for heir in self._named():
-                with contextlib.suppress(redis.RedisError):
-                    heir.execute_command("SET", self._key, "taken")
-                    self.ended = time.monotonic()
-                    return
+            if not new:
+                new = next(filter(self._takes_writes, self._heirs), 0)
+                self.led = time.monotonic() if new else 0.0
+            if new and (not self._sentinels or self._is_named(new)):
+                self.ended = time.monotonic()
+                return
             time.sleep(TICK)
 
-    def _named(self) -> list[Any]:
-        """Return the nodes that may be the primary now."""
-        if not self._sentinels:
-            return list(self._heirs.values())
-        ports: set[int] = set()
+    def _takes_writes(self, port: int) -> bool:
+        try:
+            self._heirs[port].execute_command("SET", self._key, "taken")
+        except redis.RedisError:
+            return False
+        return True
+
+    def _is_named(self, port: int) -> bool:
         for sentinel in self._sentinels:
             with contextlib.suppress(redis.RedisError):
                 said = sentinel.execute_command(
                     "SENTINEL GET-MASTER-ADDR-BY-NAME", self._group.service
                 )
-                ports.add(int(said[1]))
-        return [self._heirs[port] for port in ports & self._heirs.keys()]
+                if int(said[1]) == port:
+                    return True
+        return False
 
 
 def outages(load: Any, since: float, *, of_failed: bool = False) -> list[float]:

@@ -233,6 +233,49 @@ def test_a_site_that_goes_on_without_is_answered(cache_on, caller):
             assert cache.get_or_set("key", lambda: "made") == "made"
 
 
+TOPOLOGY = {
+    "sentinel": "redis+sentinel://{}/main/0",
+    "cluster": "redis+cluster://{}",
+}
+
+NONSENSE = {
+    "integer": b":1\r\n",
+    "text": b"$3\r\nabc\r\n",
+    "nothing": b"_\r\n",
+    "empty list": b"*0\r\n",
+    "list of integers": b"*3\r\n:1\r\n:2\r\n:3\r\n",
+    "list of an empty list": b"*1\r\n*0\r\n",
+    "list of lists of texts": b"*1\r\n*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n",
+    "slots without a server": b"*1\r\n*2\r\n:0\r\n:16383\r\n",
+    "slots that there are not": b"*1\r\n*3\r\n:-5\r\n:99999\r\n*2\r\n$1\r\nh\r\n:1\r\n",
+    "a port that there is not": b"*2\r\n$9\r\n127.0.0.1\r\n$6\r\n999999\r\n",
+    "a map": b"%1\r\n$4\r\nport\r\n$1\r\nx\r\n",
+    "an error": b"-ERR no\r\n",
+    "http": GARBAGE["http"],
+}
+"""What a server may say of its topology, and none can be led by."""
+
+
+@pytest.mark.parametrize("topology", TOPOLOGY)
+@pytest.mark.parametrize("name", NONSENSE)
+def test_a_topology_that_is_told_in_nonsense_is_an_error(
+    name, topology, cache_on, caller
+):
+    def answers(peer: Peer) -> None:
+        peer.greet()
+        while True:
+            peer.send(NONSENSE[name])
+            peer.read()
+
+    with FakeServer(answers) as fake:
+        location = TOPOLOGY[topology].format(f"{fake.host}:{fake.port}")
+        cache = caller(cache_on(None, LOCATION=location))
+        for method, args in (("set", ("key", "value")), ("incr", ("n",))):
+            met = cache.meets(method, *args)
+            assert met.outcome in ("not_sent", "unknown", "refused")
+        assert cache.meets("get", "key").outcome is not None
+
+
 def test_a_crowd_is_right_while_it_is_lied_to(liar, behind, workload, place):
     chance = random.Random(10)
     lies = list(GARBAGE.values())

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from redpony.errors import Unavailable
 from tests.faults.failovers import OwnTime, outages
+from tests.hostile import FakeServer
 
 TOPOLOGIES = ("sentinel",)
 FLAVOURS = ("valkey", "redis")
@@ -125,3 +128,63 @@ def test_two_sentinels_decide_and_one_can_tell(place, caller):
     assert cache.get("key") == "later"
     late = caller(place.cache())
     assert late.get("key") == "later"
+
+
+# -- a replica that is being promoted -------------------------------------------
+
+
+def words(*texts):
+    """Return an array of texts, as a server sends it."""
+    return b"*%d\r\n" % len(texts) + b"".join(
+        b"$%d\r\n%s\r\n" % (len(text), text) for text in map(str.encode, texts)
+    )
+
+
+def telling(primary, replica, flags, replicas_flags):
+    """Return a script of a sentinel amid a failover."""
+    epoch = ("config-epoch", "1", "flags", flags)
+    place = ("ip", replica.host, "port", str(replica.port), "flags", replicas_flags)
+    answers = {
+        b"MASTER": words("ip", primary.host, "port", str(primary.port), *epoch),
+        b"GET-MASTER-ADDR-BY-NAME": words(primary.host, str(primary.port)),
+        b"REPLICAS": b"*1\r\n" + words(*place),
+        b"SENTINELS": b"*0\r\n",
+    }
+
+    def script(peer):
+        command = peer.greet()
+        while True:
+            peer.send(answers.get(command[1].upper(), b"-ERR unknown command\r\n"))
+            command = peer.read()
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("flags", "replicas_flags", "leads", "is_used"),
+    [
+        ("master,o_down,failover_in_progress", "slave,promoted", True, True),
+        ("master,o_down,failover_in_progress", "slave,promoted", False, False),
+        ("master,o_down,failover_in_progress", "slave", True, False),
+        ("master", "slave,promoted", True, False),
+    ],
+    ids=["it leads", "it does not lead yet", "another is chosen", "all is over"],
+)
+def test_a_chosen_replica_is_used_as_soon_as_it_leads(
+    caller, cache_on, cold_server, flags, replicas_flags, leads, is_used
+):
+    # The sentinel itself learns of that up to a second later.
+    old, heir = cold_server(), cold_server()
+    if not leads:
+        heir.follow(old)
+        heir.await_sync()
+    with FakeServer(telling(old, heir, flags, replicas_flags)) as sentinel:
+        cache = caller(
+            cache_on(None, LOCATION=f"redis+sentinel://127.0.0.1:{sentinel.port}/main")
+        )
+        with old.counting() as at_old, heir.counting() as at_heir:
+            assert cache.set("key", "value") is True
+        # What a replica is given by its primary is counted there as well.
+        assert "set" in (at_heir if is_used else at_old).commands
+        assert ("set" in at_old.commands) is not is_used
+        cache.link.close()

@@ -18,4 +18,4 @@ def test_answers_are_right_and_effects_single(server, cache_on, record):
         assert figures[name] > 20, name
 
 
-PROMISED = {"wrong", "duplicates", "slots", "lost", "stale"}
+PROMISED = {"wrong", "duplicates", "slots", "lost", "stale", "masked"}

@@ -18,7 +18,7 @@ OPERATIONS = int(os.environ.get("REDPONY_SOAK_OPERATIONS", "600000"))
 ROUNDS = 10
 """Books grow; each round begins with new ones."""
 
-PROMISED = ("wrong", "duplicates", "slots", "lost", "stale")
+PROMISED = ("wrong", "duplicates", "slots", "lost", "stale", "masked")
 
 
 def test_six_hundred_thousand_operations_cut_killed_cancelled_and_interrupted(

@@ -153,6 +153,9 @@ def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()
     _aclients.clear()
+    for key in [each for each in _clients if isinstance(each[1], Cluster)]:
+        # A cluster's client has a lock of its own, which a thread may have held.
+        del _clients[key]
 
 
 when_closing(_close)

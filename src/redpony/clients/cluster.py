@@ -45,9 +45,7 @@ def blocking(config: LinkConfig, topology: Cluster) -> redis.RedisCluster:
             **_common(config, topology, redis.RedisCluster),
         )
     except RedisClusterException as error:
-        raise Unreachable(
-            f"No node of the cluster answers that LOCATION names: {error}"
-        ) from error
+        raise _nobody(error) from error
 
 
 def awaiting(config: LinkConfig, topology: Cluster) -> aredis.RedisCluster:
@@ -102,6 +100,10 @@ def _pool_class(config: LinkConfig) -> type[redis.ConnectionPool]:
     return Pool
 
 
+def _nobody(error: RedisClusterException) -> Unreachable:
+    return Unreachable(f"No node of the cluster answers that LOCATION names: {error}")
+
+
 class _Bounded(aredis.RedisCluster):
     """A client whose commands wait for one another, as those of a pool do.
 
@@ -111,6 +113,12 @@ class _Bounded(aredis.RedisCluster):
     def __init__(self, size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._places = asyncio.Semaphore(size)
+
+    async def initialize(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().initialize(*args, **kwargs)
+        except RedisClusterException as error:
+            raise _nobody(error) from error
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
         if _inside.get(False):

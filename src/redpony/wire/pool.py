@@ -25,7 +25,12 @@ from collections import deque
 from typing import Any
 
 from redpony import events
-from redpony.errors import AuthenticationFailed, RedponyError, Unavailable
+from redpony.errors import (
+    AuthenticationFailed,
+    ProtocolError,
+    RedponyError,
+    Unavailable,
+)
 from redpony.wire import outcomes
 from redpony.wire.config import LinkConfig
 from redpony.wire.handshake import Facts, Features, credentials, handshake
@@ -79,7 +84,7 @@ class Connection:
             flight = next(flights)
             while True:
                 self.send(b"".join(map(pack, flight)), expires)
-                flight = flights.send(self.read_many(len(flight), expires))
+                flight = flights.send(self._greeting(len(flight), expires))
         except StopIteration as done:
             self.features = done.value
         except (OSError, EOFError) as error:
@@ -96,6 +101,16 @@ class Connection:
         except BaseException:
             self.close()
             raise
+
+    def _greeting(self, count: int, expires: float) -> list[Any]:
+        try:
+            return self.read_many(count, expires)
+        except TypeError as error:
+            # hiredis, about a map whose keys are lists.
+            raise ProtocolError(
+                f"The server greeted with what cannot be read ({error})",
+                outcome="not_sent",
+            ) from error
 
     def send(self, data: bytes, expires: float) -> None:
         stream = self.stream

@@ -28,6 +28,9 @@ ASKED = 4
 class ClusterView:
     """Finds out which server has which slot."""
 
+    restless = False
+    epoch = 0
+
     def __init__(self, topology: Cluster, config: LinkConfig) -> None:
         reads = topology.read_from == "replica"
         self.nodes = Nodes(replace(config, readonly=reads), topology.remap)
@@ -74,7 +77,10 @@ class ClusterView:
             )
             if best is None or rank > best[0]:
                 best = (rank, node, slots)
-        return None if best is None else (best[1], best[2])
+        if best is None:
+            return None
+        self.epoch = max(self.epoch, best[0][1])
+        return best[1], best[2]
 
     def _shape(self, asked: Node, slots: list[Any]) -> Shape:
         last = self._last

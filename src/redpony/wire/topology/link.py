@@ -44,6 +44,10 @@ class View(Protocol):
     """One way of finding out what a topology looks like."""
 
     nodes: Nodes
+    restless: bool
+    """Whether there is more to see at once."""
+    epoch: int
+    """What rises when a slot has moved, though it may be back by now."""
 
     def first(self) -> Shape | None: ...
     def look(self, before: Shape | None) -> Shape: ...
@@ -85,6 +89,7 @@ class TopologyLink:
         self.known: Shape | None = None
         """What the topology looks like; None until it was looked at, in this process."""
         self._remembered = self.view.first()
+        self._epoch = 0
         self.moves = 0
         """How often a slot or a primary has changed hands, as far as we know."""
         self.watcher = Watcher(_Looker(self), _pace(topology), f"redpony {self.label}")
@@ -162,9 +167,12 @@ class TopologyLink:
         """Make a shape the one that is gone by."""
         before = self.known
         self.view.nodes.prune(shape.nodes)
-        if shape is before or shape.same_as(before):
+        epoch, self._epoch = self._epoch, self.view.epoch
+        same = shape is before or shape.same_as(before)
+        if epoch != self._epoch or not (same or (before and shape.owns_as(before))):
+            self.moves += 1
+        if same:
             return
-        self.moves += 1
         for node in shape.replicas:
             node.demand("")
         for node in shape.primaries:
@@ -282,6 +290,8 @@ class _Looker:
             return True
         shape = self._view.look(link.known)
         link.take(shape)
+        if self._view.restless:
+            link.watcher.stir()
         return all(not node.breaker.failures for node in shape.primaries)
 
     def ear(self) -> Any:

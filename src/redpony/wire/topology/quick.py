@@ -75,11 +75,11 @@ def node_for(shape: Shape, command: Command, reads_replicas: bool) -> Node | Non
         keys = command.keys
     if len(keys) == 1:
         key = keys[0]
-        data = key.encode() if type(key) is str else key
+        data = key.encode() if isinstance(key, str) else key
         if b"{" in data:
             shard = table[slot_of(data)]
         else:
-            shard = table[crc_hqx(data, 0) & 16383]  # type: ignore[arg-type]
+            shard = table[crc_hqx(data, 0) & 16383]
         return None if shard is None else shard.primary
     if not keys or not splitting.in_one_slot(command):
         return None

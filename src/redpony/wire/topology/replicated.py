@@ -21,6 +21,9 @@ from redpony.wire.topology.shape import Shape, Shard
 class ReplicatedView:
     """Finds out which of the named servers is the primary."""
 
+    restless = False
+    epoch = 0
+
     def __init__(self, topology: Replicated, config: LinkConfig) -> None:
         self.nodes = Nodes(config, topology.remap)
         self._named = [

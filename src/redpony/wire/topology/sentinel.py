@@ -4,16 +4,23 @@ All sentinels are asked at once, and the one with the highest configuration epoc
 is believed: one that was cut off still names the old primary. What one of them
 publishes on `+switch-master` is a reason to ask all of them at once.
 
+The sentinel that replaces a primary says which replica it has chosen, and names it as
+the primary when that has told it that it leads, up to a second later. Whoever asks the
+chosen one need not wait for that; and what the old primary is given in that second, it
+acknowledges and will forget. That sentinel alone tells of it, so all are listened to.
+
 Source: the Sentinel client guidelines, https://redis.io/docs/latest/develop/reference/sentinel-clients/
 """
 
 from __future__ import annotations
 
+import selectors
 import time
 from dataclasses import replace
 from typing import Any
 
 from redpony.commands import (
+    HELLO,
     SENTINEL_ADDRESS,
     SENTINEL_MASTER,
     SENTINEL_REPLICAS,
@@ -30,6 +37,7 @@ from redpony.wire.topology.shape import Shape, Shard
 
 CHANNELS = (
     "+switch-master",
+    "+failover-state-wait-promotion",
     "+promoted-slave",
     "+slave",
     "+sdown",
@@ -46,7 +54,10 @@ class SentinelView:
         self.nodes = Nodes(config, topology.remap)
         self._topology = topology
         self._sentinels = {each.address: Link(each) for each in topology.sentinels}
-        self._ear: _Ear | None = None
+        self._ears = _Ears()
+        self.epoch = 0
+        self.restless = False
+        """Whether a replica has been chosen that does not lead yet, or somebody met."""
 
     @property
     def sentinels(self) -> list[Link]:
@@ -69,6 +80,7 @@ class SentinelView:
             )
         )
         best: tuple[int, tuple[str, int], Any] | None = None
+        chosen: list[Node] = []
         failures: list[RedponyError] = []
         others: list[Any] = []
         heard: list[Link] = []
@@ -79,6 +91,7 @@ class SentinelView:
                 continue
             heard.append(link)
             said = fields(master)
+            chosen += self._chosen(said, replicas)
             epoch = int(said.get("config-epoch", 0))
             if best is None or epoch > best[0]:
                 best = (epoch, _place(said, address), replicas)
@@ -86,12 +99,29 @@ class SentinelView:
                 others += sentinels
         if best is None:
             raise self._nobody(failures)
-        self._meet(others)
-        self._listen(heard)
-        return self._shape(best[1], best[2])
+        has_met = self._meet(others)
+        self._ears.listen(heard)
+        led = self.nodes.at(*best[1])
+        heirs = [node for node in dict.fromkeys(chosen) if node is not led]
+        self.restless = bool(heirs) or has_met
+        for node, (hello,) in ask_all(heirs, (HELLO(),)):
+            if fields(hello).get("role") in ("master", "primary"):
+                assert isinstance(node, Node)
+                led = node
+                self.restless = has_met
+        return self._shape(led, best[2])
 
-    def _shape(self, primary: tuple[str, int], replicas: Any) -> Shape:
-        led = self.nodes.at(*primary)
+    def _chosen(self, said: dict[str, str], replicas: Any) -> list[Node]:
+        """Return the replica that a sentinel is making the primary, if it is."""
+        if "failover_in_progress" not in said.get("flags", "").split(","):
+            return []
+        return [
+            self.nodes.at(each["ip"], int(each["port"]))
+            for each in map(fields, replicas if isinstance(replicas, list) else ())
+            if "promoted" in each.get("flags", "").split(",")
+        ]
+
+    def _shape(self, led: Node, replicas: Any) -> Shape:
         found: list[Node] = []
         for each in replicas if isinstance(replicas, list) else ():
             said = fields(each)
@@ -118,8 +148,9 @@ class SentinelView:
         why = f"; the last error was: {failures[-1]}" if failures else ""
         return Unavailable(f'No sentinel of "{service}" answers ({places}){why}')
 
-    def _meet(self, others: list[Any]) -> None:
-        """Remember the sentinels that the others know, should those of LOCATION end."""
+    def _meet(self, others: list[Any]) -> bool:
+        """Remember the sentinels that the others know; return whether there are more."""
+        before = len(self._sentinels)
         template = self._topology.sentinels[0]
         for each in others:
             said = fields(each)
@@ -131,40 +162,19 @@ class SentinelView:
             address = Tcp(host, port)
             if address not in self._sentinels and len(self._sentinels) < 15:
                 self._sentinels[address] = Link(replace(template, address=address))
+        return len(self._sentinels) > before
 
     # Being told
 
-    def _listen(self, heard: list[Link]) -> None:
-        """Subscribe at one of the sentinels that have just answered."""
-        if self._ear is not None:
-            if self._ear.link in heard:
-                return
-            # A sentinel that hangs tells nothing, and its connection does not end.
-            self.deafen()
-        for link in heard:
-            try:
-                self._ear = _Ear(link)
-            except (RedponyError, OSError, EOFError):
-                continue
-            return
-
     def ear(self) -> Any:
-        return None if self._ear is None else self._ear.file
+        return self._ears if self._ears.links else None
 
     def hear(self) -> bool:
-        """Take in what a sentinel publishes; a lost connection is news as well."""
-        if self._ear is None:
-            return False
-        try:
-            return self._ear.concerns(self._topology.service)
-        except (RedponyError, OSError, EOFError):
-            self.deafen()
-            return True
+        """Take in what sentinels publish; a lost connection is news as well."""
+        return self._ears.hear(self._topology.service)
 
     def deafen(self) -> None:
-        ear, self._ear = self._ear, None
-        if ear is not None:
-            ear.close()
+        self._ears.close()
 
     def close(self) -> None:
         self.nodes.close()
@@ -172,11 +182,77 @@ class SentinelView:
             link.close()
 
     def reset_after_fork(self) -> None:
-        """Leave the ear to the parent: two who read from it hear half of it each."""
+        """Leave the ears to the parent: two who read from one hear half of it each."""
         self.nodes.reset_after_fork()
-        ear, self._ear = self._ear, None
-        if ear is not None:
+        self._ears.abandon()
+        self._ears = _Ears()
+
+
+class _Ears:
+    """A subscription at each sentinel, all of them readable as one file."""
+
+    def __init__(self) -> None:
+        self._by_link: dict[Link, _Ear] = {}
+        self._selector: selectors.BaseSelector | None = None
+
+    @property
+    def links(self) -> list[Link]:
+        """The sentinels that are listened to."""
+        return list(self._by_link)
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when one of them is."""
+        return self._selector.fileno()  # type: ignore[union-attr, no-any-return]
+
+    def listen(self, heard: list[Link]) -> None:
+        """Subscribe at the sentinels that have just answered, and at no other.
+
+        One that hangs tells nothing, and its connection does not end.
+        """
+        for link in self.links:
+            if link not in heard:
+                self._drop(link)
+        if self._selector is None:
+            self._selector = selectors.DefaultSelector()
+        for link in heard:
+            if link not in self._by_link:
+                try:
+                    ear = _Ear(link)
+                except (RedponyError, OSError, EOFError):
+                    continue
+                self._by_link[link] = ear
+                self._selector.register(ear.file, selectors.EVENT_READ)
+
+    def hear(self, service: str) -> bool:
+        """Read what has come; return whether something of it is about the service."""
+        news = False
+        for link, ear in list(self._by_link.items()):
+            try:
+                news = ear.concerns(service) or news
+            except (RedponyError, OSError, EOFError):
+                self._drop(link)
+                news = True
+        return news
+
+    def close(self) -> None:
+        for link in self.links:
+            self._drop(link)
+        selector, self._selector = self._selector, None
+        if selector is not None:
+            selector.close()
+
+    def abandon(self) -> None:
+        """Let go of everything without a word to anybody."""
+        for ear in self._by_link.values():
             ear.file.abandon()
+        if self._selector is not None:
+            self._selector.close()
+
+    def _drop(self, link: Link) -> None:
+        ear = self._by_link.pop(link)
+        assert self._selector is not None
+        self._selector.unregister(ear.file)
+        ear.close()
 
 
 class _Ear:
@@ -184,7 +260,6 @@ class _Ear:
 
     def __init__(self, link: Link) -> None:
         config = link.config
-        self.link = link
         self._connection = Connection()
         self._connection.open(config)
         expires = time.monotonic() + config.connect_timeout

@@ -79,10 +79,13 @@ class Shape:
 
     def same_as(self, other: Shape | None) -> bool:
         """Whether both say the same of every server and slot."""
-        if other is None or len(self.shards) != len(other.shards):
+        if other is None or _outline(self) != _outline(other):
             return False
-        mine, theirs = _outline(self), _outline(other)
-        if mine != theirs:
+        return self.owns_as(other)
+
+    def owns_as(self, other: Shape) -> bool:
+        """Whether both have the same primaries, each with the same slots."""
+        if set(self.primaries) != set(other.primaries):
             return False
         if self.table is None or other.table is None:
             return self.table is other.table
