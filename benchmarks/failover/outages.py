@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import statistics
+import time
 from typing import Any
 
 from benchmarks.failover.applications import APPLICATIONS
 from benchmarks.failover.children import Child
+from benchmarks.failover.moments import Logs
 from tests.faults.failovers import OwnTime
 from tests.servers import Cluster, Sentinel
 
@@ -50,12 +52,16 @@ def one_round(topology: str, group: Any) -> dict[str, Any]:
         own = stack.enter_context(OwnTime(group, old, f"{tag}own"))
         for child in children.values():
             child.await_ready()
+        logs, wall = Logs(group), time.time()
         own.begin(old.kill)
         for child in children.values():
             child.tell("since", own.began)
         found: dict[str, Any] = {"servers": own.seconds, "led": own.seconds_to_lead}
         for name, child in children.items():
             found[name] = child.result()
+        if topology != "cluster":
+            group.await_primary_other_than(old)
+        found["moments"] = logs.moments(topology, wall)
     return found
 
 
@@ -74,8 +80,18 @@ def summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
         }
     return {
         "servers": spread(servers),
+        "moments": moments(rounds),
         "led": spread([each["led"] for each in rounds]),
         "applications": applications,
+    }
+
+
+def moments(rounds: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """Return when each thing happened, for what happened in each round."""
+    return {
+        name: spread([each["moments"][name] for each in rounds])
+        for name in rounds[0]["moments"]
+        if all(name in each["moments"] for each in rounds)
     }
 
 

@@ -129,7 +129,7 @@ def test_a_scan_goes_on_where_it_stood_on_each_shard() -> None:
     assert len(cursors) == 4
 
 
-def test_the_arguments_go_with_each_page() -> None:
+def test_the_arguments_go_with_each_page_and_the_count_is_shared_out() -> None:
     servers = Keeper(2, set(range(20)))
     seen: list[Any] = []
 
@@ -137,7 +137,7 @@ def test_the_arguments_go_with_each_page() -> None:
         seen.extend(each.args[1:] for each in flight.commands)
         return servers(flight)
 
-    command = SCAN(b"0", b"MATCH", b"*", b"COUNT", b"2", timeout=7.0)
+    command = SCAN(b"0", b"MATCH", b"*", b"COUNT", b"5", timeout=7.0)
     (reply,) = Journey(servers.chart, [command], answer).items
     again = SCAN(reply[0], *command.args[1:], timeout=7.0)
     Journey(servers.chart, [again], answer)

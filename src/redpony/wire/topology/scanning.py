@@ -49,7 +49,9 @@ def page(command: Command, shape: Shape, moves: int) -> Page:
     cursor = command.args[0]
     text = cursor.decode() if isinstance(cursor, bytes) else cursor
     if "@" not in text:
-        return Page(_from_the_start(command, shape), moves, 1, is_first=True)
+        first = _from_the_start(_shared_out(command, shape), shape)
+        return Page(first, moves, 1, is_first=True)
+    command = _shared_out(command, shape)
     head, _, rest = text.partition("@")
     begun, _, since = head.partition("/")
     leading = {str(node.address): node for node in shape.primaries}
@@ -96,6 +98,16 @@ def turned(
         f"{step.slot}:0@{step.node.address}" for step in _from_the_start(command, shape)
     ]
     return [_cursor(page.begun + 1, moves, again), found]
+
+
+def _shared_out(command: Command, shape: Shape) -> Command:
+    """Return the command with each shard's part of `COUNT`: a page stays a page."""
+    args = list(command.args)
+    for place, word in enumerate(args[:-1]):
+        if word in (b"COUNT", "COUNT"):
+            each = max(1, int(args[place + 1]) // max(1, len(shape.shards)))
+            args[place + 1] = b"%d" % each
+    return Command(command.kind, tuple(args), command.timeout)
 
 
 def _cursor(begun: int, moves: int, left: list[str]) -> bytes:
