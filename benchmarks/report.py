@@ -208,15 +208,16 @@ def failures(results: Results) -> str:
     return "\n".join(["What failed:", "", *found]) if found else ""
 
 
-def fill(path: Path, text: str) -> bool:
+def fill(path: Path, text: str, name: str = "bench") -> bool:
     """Put text between the two marks of a file; False where it has no marks."""
     if not path.exists():
         return False
-    before, start, rest = path.read_text().partition(START)
-    _, end, after = rest.partition(END)
+    first, last = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
+    before, start, rest = path.read_text().partition(first)
+    _, end, after = rest.partition(last)
     if not (start and end):
         return False
-    path.write_text(f"{before}{START}\n\n{text}\n\n{END}{after}")
+    path.write_text(f"{before}{first}\n\n{text}\n\n{last}{after}")
     return True
 
 

@@ -13,7 +13,9 @@ from typing import Any
 from benchmarks.failover.children import Child
 from benchmarks.failover.outages import GROUPS
 
-THREADS = 2
+THREADS = 4
+"""Of each kind of writer."""
+
 GOES_ON = 0.5
 """Seconds that the writers go on after everybody agrees."""
 

@@ -90,14 +90,17 @@ def main(location: str, tag: str, threads: str) -> None:
         time.sleep(0.01)
     ready()
     since = told.wait("count")
+    until = time.monotonic()
     for writer in writers:
         writer.over.set()
     for writer in writers:
         writer.thread.join()
-    report({mode: count(link, mode, writers, since) for mode in MODES})
+    report({mode: count(link, mode, writers, since, until) for mode in MODES})
 
 
-def count(link: Any, mode: str, writers: list[Writer], since: float) -> dict[str, Any]:
+def count(
+    link: Any, mode: str, writers: list[Writer], since: float, until: float
+) -> dict[str, Any]:
     """Return what one kind of writer was promised, and what of it is not there."""
     mine = [writer for writer in writers if writer.mode == mode]
     acknowledged = [each for writer in mine for each in writer.acknowledged]
@@ -110,7 +113,8 @@ def count(link: Any, mode: str, writers: list[Writer], since: float) -> dict[str
             for (_, when), value in zip(some, values, strict=True)
             if value is None
         ]
-    ends = sorted(when for _, when in acknowledged)
+    # From the first to the end of the run, with or without an answer.
+    ends = [*sorted(when for _, when in acknowledged), until]
     silence = max((b - a for a, b in itertools.pairwise(ends)), default=0.0)
     return {
         "acknowledged": len(acknowledged),

@@ -1,8 +1,8 @@
 """Threads that use one cache while it is hurt, each with books of its own.
 
 What is counted, for the calls that began while the fault was in force: how long
-each was held, whether it was answered (no exception), and whether an answer was
-wrong. An increment that ran more often than it was called is a duplicate. A call
+each was held, whether it was answered (no exception), and that within a second, and
+whether an answer was wrong. An increment that ran more often than it was called is a duplicate. A call
 that is still held when our patience is at its end counts as not answered.
 """
 
@@ -22,6 +22,8 @@ from benchmarks.faults.contestants import stored
 
 PACE = 0.005
 PATIENCE = 12.0
+PROMPT = 1.0
+"""Seconds: who has an answer later has waited for longer than a page may take."""
 
 
 @dataclass
@@ -34,6 +36,10 @@ class Call:
     error: str = ""
     hollow: bool = False
     """Whether it was answered with nothing where a value is due."""
+
+    def seconds(self, now: float) -> float:
+        """Return how long it was held, until now if it still is."""
+        return (self.end or now) - self.start
 
 
 class Worker(threading.Thread):
@@ -171,11 +177,12 @@ class Crowd:
             # Those under way when it began belong to it.
             if (call.end or now) >= self.began and call.start <= self.ended
         ]
-        held = [(call.end or now) - call.start for call in calls]
+        held = [call.seconds(now) for call in calls]
         answered = [call for call in calls if call.end and not call.error]
         return {
             "calls": len(calls),
             "answered": len(answered),
+            "prompt": sum(call.seconds(now) <= PROMPT for call in answered),
             "hollow": sum(call.hollow for call in answered),
             "held": max(held, default=0.0),
             "still_held": sum(call.end is None for call in calls),

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.faults.contestants import configure
+from benchmarks.faults.crowd import PROMPT
 from benchmarks.faults.scenes import Ground
 
 RATE = 100
@@ -111,10 +112,11 @@ def figures(requests: list[Request], began: float, ended: float) -> dict[str, An
     now = time.monotonic()
     ours = [request for request in requests if began <= request.came < ended]
     times = sorted((each.answered or now) - each.came for each in ours)
-    good = sum(each.answered is not None and each.status < 300 for each in ours)
+    good = [each for each in ours if each.answered and each.status < 300]
     return {
         "requests": len(ours),
-        "good": good,
+        "good": len(good),
+        "prompt": sum(each.answered - each.came <= PROMPT for each in good),
         "unanswered": sum(each.answered is None for each in ours),
         "p50": times[len(times) // 2],
         "p99": times[min(len(times) - 1, len(times) * 99 // 100)],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ TITLES = {
 }
 PAGES = ("page-killed", "page-frozen")
 CROWDS = (*SCENES, "interrupted")
+COUNTED = [each for each in SCENES if each not in ("half-open", "storm")]
+"""Those under which somebody counts."""
+
 NONE = "not measured"
 
 
@@ -38,12 +42,16 @@ def everything(results: Results) -> str:
     parts = [
         "### Every fault, on every topology",
         suite(results),
+        "### The peers under the same faults",
+        machine(results.get("peers", {}).get("meta")),
         "### Longest time a caller was held",
-        by_fault(results, held, CROWDS),
-        "### Share of calls answered without an exception",
-        by_fault(results, answered, CROWDS),
-        "### Wrong answers, and effects that happened twice",
-        by_fault(results, lies, CROWDS),
+        by_fault(results, held, SCENES),
+        "### Share of calls answered within a second, without an exception",
+        by_fault(results, answered, SCENES),
+        "### Wrong answers",
+        by_fault(results, partial(number, "wrong"), CROWDS),
+        "### Increments that ran twice",
+        by_fault(results, partial(number, "duplicates"), COUNTED),
         "### Connections and places of the pool afterwards",
         by_fault(results, left, ("storm", "disconnected", "interrupted")),
         "### A page at 100 requests a second",
@@ -109,9 +117,9 @@ def held(figures: Figures) -> str:
 
 
 def answered(figures: Figures) -> str:
-    if not figures.get("calls"):
+    if "prompt" not in figures or not figures.get("calls"):
         return NONE
-    share = _share(figures["answered"], figures["calls"])
+    share = _share(figures["prompt"], figures["calls"])
     errors = figures.get("errors", {})
     if errors:
         often = max(errors, key=errors.__getitem__)
@@ -119,9 +127,8 @@ def answered(figures: Figures) -> str:
     return share
 
 
-def lies(figures: Figures) -> str:
-    wrong, twice = figures.get("wrong"), figures.get("duplicates")
-    return f"{_whole(wrong)}, {_whole(twice)}"
+def number(name: str, figures: Figures) -> str:
+    return _whole(figures.get(name))
 
 
 def left(figures: Figures) -> str:
@@ -137,8 +144,10 @@ def page(figures: Figures) -> str:
     if not figures.get("requests"):
         return NONE
     share = _share(figures["good"], figures["requests"])
+    prompt = _share(figures["prompt"], figures["requests"])
     more = "more than " if figures["unanswered"] else ""
-    return f"{share} good, p99 {more}{_seconds(figures['p99'])}"
+    p99 = f"p99 {more}{_seconds(figures['p99'])}"
+    return f"{share} good, {prompt} within a second, {p99}"
 
 
 # -- the long runs --------------------------------------------------------------
@@ -176,11 +185,10 @@ def machine(meta: dict[str, Any] | None) -> str:
     """Return one sentence: when and on what this was measured."""
     if not meta:
         return f"When and where was {NONE}."
-    versions = ", ".join(f"{name} {v}" for name, v in meta["versions"].items())
-    return (
-        f"Measured {meta['date']} on {meta['cpu_count']} CPUs, Python "
-        f"{meta['python']}; {versions}."
-    )
+    found = [f"Python {meta['python']}"]
+    found += [f"{name} {version}" for name, version in meta["versions"].items()]
+    cpus = meta["cpu_count"]
+    return f"Measured {meta['date']} on {cpus} CPUs; {', '.join(found)}."
 
 
 def fill(path: Path, text: str) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 import redis
 
 from benchmarks.faults.contestants import configure
-from benchmarks.faults.crowd import Crowd
+from benchmarks.faults.crowd import PROMPT, Crowd
 from redpony.testing.chaos import Proxy
 from tests.servers import Server, until
 
@@ -207,6 +207,8 @@ def storm(ground: Ground) -> Figures:
     cache.set("small", {"id": 1}, None)
     start, done, over = (threading.Barrier(301) for _ in range(3))
     held: list[float] = []
+    prompt: list[bool] = []
+    wrong: list[Any] = []
     errors: dict[str, int] = {}
 
     def share() -> None:
@@ -215,7 +217,10 @@ def storm(ground: Ground) -> Figures:
         for _ in range(5):
             began = time.monotonic()
             try:
-                mine.get("small")
+                found = mine.get("small")
+                prompt.append(time.monotonic() - began <= PROMPT)
+                if found not in ({"id": 1}, None):
+                    wrong.append(found)
             except Exception as error:
                 name = type(error).__name__
                 errors[name] = errors.get(name, 0) + 1
@@ -235,7 +240,9 @@ def storm(ground: Ground) -> Figures:
     return {
         "calls": len(held),
         "answered": len(held) - sum(errors.values()),
+        "prompt": sum(prompt),
         "held": max(held),
+        "wrong": len(wrong),
         "errors": errors,
         "connections": connections,
     }

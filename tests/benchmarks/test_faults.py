@@ -79,15 +79,16 @@ def test_every_fault_has_a_row_and_what_was_not_measured_says_so(found):
 
 
 def test_cells_tell_shares_times_and_ends():
-    assert report.answered({"calls": 3, "answered": 3}) == "100 %"
+    assert report.answered({"calls": 3, "prompt": 3}) == "100 %"
     # Rounding makes nothing out of something, nor all out of nearly all.
-    assert report.answered({"calls": 10**6, "answered": 10**6 - 1}) == "99.9 %"
-    assert report.answered({"calls": 10**6, "answered": 1}) == "0.1 %"
-    failed = {"calls": 4, "answered": 1, "errors": {"Refused": 1, "Late": 2}}
+    assert report.answered({"calls": 10**6, "prompt": 10**6 - 1}) == "99.9 %"
+    assert report.answered({"calls": 10**6, "prompt": 1}) == "0.1 %"
+    failed = {"calls": 4, "prompt": 1, "errors": {"Refused": 1, "Late": 2}}
     assert report.answered(failed) == "25.0 % (`Late`)"
     assert report.held({"held": 8.2, "still_held": 1}) == "more than 8.20 s"
     assert report.held({"held": 0.0012}) == "1.2 ms"
-    assert report.lies({"wrong": 0}) == "0, not measured"
+    assert report.number("wrong", {"wrong": 0}) == "0"
+    assert report.number("duplicates", {"wrong": 0}) == "not measured"
     assert report.crash(-11) == "SIGSEGV"
     crashed = {"peers": {"faults": {"hung": {"django": {"crashed": "SIGSEGV"}}}}}
     assert "crashed (SIGSEGV)" in report.by_fault(crashed, report.held, ["hung"])

@@ -196,14 +196,14 @@ def test_a_handler_that_raises_says_what_it_raised_and_nothing_of_ours(
     """A time limit that is met while a server hangs is the caller's to see."""
     run = interrupts(4)
     run.cache.set("key", "value")
-    place.pause()
     with run.handling():
+        place.pause()
         for _ in range(10):
             signal.setitimer(signal.ITIMER_REAL, 0.02)
             with pytest.raises(RAISED):
                 run.cache.get("key")
             run.stopped += 1
-    place.resume()
+        place.resume()
     assert run.cache.get("key") == "value"
 
 

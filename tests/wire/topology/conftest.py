@@ -1,8 +1,9 @@
 """Topologies for the wire's tests: real ones, and links to them in either colour.
 
-`replication`, `sentinel` and `cluster` are the run's own, of either flavour in turn,
-whole and without data when a test begins; `@pytest.mark.flavour("valkey")` keeps to
-one. `topo` makes links to them.
+`replication`, `sentinel` and `cluster` are the run's own, whole and without data when
+a test begins: of one flavour in the one colour, and of the other in the other; where
+`@pytest.mark.flavour("valkey")` names flavours, of those in both. `topo` makes links
+to them.
 """
 
 from __future__ import annotations
@@ -26,18 +27,37 @@ from tests.places import SINGLE, Places
 from tests.wire.topology.topologies import Topo
 
 MakeTopo = Callable[..., Topo]
+COLOURS = ("sync", "async")
 FORMS = {"replication": "replicated", "sentinel": "sentinel", "cluster": "cluster"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "flavour(name): on this flavour alone")
+    config.addinivalue_line("markers", "flavour(*names): on these flavours alone")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    marked = metafunc.definition.get_closest_marker("flavour")
-    flavours = marked.args if marked else SINGLE
-    for name in FORMS.keys() & set(metafunc.fixturenames):
-        metafunc.parametrize(name, flavours, indirect=True)
+    definition = metafunc.definition
+    marked = definition.get_closest_marker("flavour")
+    wanted = set(metafunc.fixturenames)
+    given = {mark.args[0] for mark in definition.iter_markers("parametrize")}
+    free = "colour" in wanted and "colour" not in given
+    for name in FORMS.keys() & wanted:
+        if free and not marked:
+            pairs = list(zip(SINGLE, COLOURS, strict=True))
+            metafunc.parametrize([name, "colour"], pairs, indirect=True)
+            free = False
+        else:
+            flavours = marked.args if marked else SINGLE
+            metafunc.parametrize(name, flavours, indirect=True)
+    if free:
+        metafunc.parametrize("colour", COLOURS, indirect=True)
+
+
+@pytest.fixture
+def colour(request: pytest.FixtureRequest) -> Iterator[Colour]:
+    """Run the test in one colour; `pytest_generate_tests` says in which."""
+    with Colour(request.param) as colour:
+        yield colour
 
 
 def _place(name: str) -> Any:

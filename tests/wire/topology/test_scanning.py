@@ -144,6 +144,14 @@ def test_the_arguments_go_with_each_page_and_the_count_is_shared_out() -> None:
     assert set(seen) == {(b"MATCH", b"*", b"COUNT", b"2")}
 
 
+def test_a_pattern_may_be_the_word_count() -> None:
+    servers = Keeper(2, {1})
+    command = SCAN(b"0", b"MATCH", b"COUNT", b"COUNT", b"4")
+    journey = Journey(servers.chart, [command], servers)
+    sent = {command.args for command, _, _ in journey.sendings}
+    assert sent == {(b"0", b"MATCH", b"COUNT", b"COUNT", b"2")}
+
+
 def test_a_cursor_names_who_gave_it_and_where_it_stands() -> None:
     servers = Keeper(2, {1, 2, 3, 9000})
     (reply,) = Journey(servers.chart, [SCAN(b"0")], servers).items

@@ -103,8 +103,8 @@ def turned(
 def _shared_out(command: Command, shape: Shape) -> Command:
     """Return the command with each shard's part of `COUNT`: a page stays a page."""
     args = list(command.args)
-    for place, word in enumerate(args[:-1]):
-        if word in (b"COUNT", "COUNT"):
+    for place in range(1, len(args) - 1, 2):
+        if args[place] in (b"COUNT", "COUNT"):
             each = max(1, int(args[place + 1]) // max(1, len(shape.shards)))
             args[place + 1] = b"%d" % each
     return Command(command.kind, tuple(args), command.timeout)
