@@ -15,7 +15,13 @@ from redpony.codec import Codec
 from redpony.commands import Command
 from redpony.conf import AliasConfig
 from redpony.connections import link_for
-from redpony.errors import RedponyError, Tampered, Unavailable, Unreadable
+from redpony.errors import (
+    RedponyError,
+    Tampered,
+    Unavailable,
+    Unreadable,
+    WriteRefused,
+)
 from redpony.eventlog import Voice, log_alias
 from redpony.plan import Batch, Plan, Replies, Settle, Wait, name_of
 
@@ -40,7 +46,7 @@ class Alias:
         node = self.link.label
         log_alias(self.name, Voice(config.logger, config.log_degraded, node))
 
-    def degraded(self, name: str, error: Unavailable, answer: R) -> R:
+    def degraded(self, name: str, error: Unavailable | WriteRefused, answer: R) -> R:
         """Return the answer of an operation whose server is unavailable.
 
         Raises the error instead, unless the policy is to degrade.

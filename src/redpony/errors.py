@@ -38,6 +38,9 @@ class InvalidSetting(RedponyError, ValueError):
 class Unavailable(RedponyError, redis_errors.ConnectionError):
     """The server could not be asked, or did not answer."""
 
+    left: float | None = None
+    """Seconds of its deadline that the operation still had, where that is known."""
+
     partial: list[Any] | None = None
     """Where a cluster answered some keys of a command and not others: what there is."""
 
@@ -113,11 +116,19 @@ class NoPermission(ServerError, redis_errors.NoPermissionError):
     """The user that we connect as may not run this command or touch this key."""
 
 
-class OutOfMemory(ServerError, redis_errors.OutOfMemoryError):
+class WriteRefused(ServerError):
+    """The server answers, and takes no writes as it is."""
+
+
+class CannotPersist(WriteRefused):
+    """The server could not save its data, and takes no writes until it can."""
+
+
+class OutOfMemory(WriteRefused, redis_errors.OutOfMemoryError):
     """The server is at `maxmemory` and its policy lets nothing go."""
 
 
-class ReadOnly(ServerError, redis_errors.ReadOnlyError):
+class ReadOnly(WriteRefused, redis_errors.ReadOnlyError):
     """The server is a replica and takes no writes."""
 
     deposed = False
@@ -134,6 +145,10 @@ class AuthenticationFailed(Unavailable, redis_errors.AuthenticationError):
 
 class Loading(Unavailable, redis_errors.BusyLoadingError):
     """The server is reading its data set and takes no commands yet."""
+
+
+class Busy(Unavailable, redis_errors.ResponseError):
+    """A script holds the server for longer than it likes; it runs nothing else yet."""
 
 
 class MasterDown(Unavailable, redis_errors.MasterDownError):
@@ -194,6 +209,7 @@ _BY_CODE: dict[str, type[ServerError]] = {
     "NOPERM": NoPermission,
     "OOM": OutOfMemory,
     "READONLY": ReadOnly,
+    "MISCONF": CannotPersist,
     "NOSCRIPT": NoScript,
     "MOVED": Moved,
     "ASK": Asked,
@@ -202,6 +218,7 @@ _BY_CODE: dict[str, type[ServerError]] = {
 
 _UNAVAILABLE: dict[str, type[Unavailable]] = {
     "LOADING": Loading,
+    "BUSY": Busy,
     "MASTERDOWN": MasterDown,
     "CLUSTERDOWN": ClusterDown,
     "NOREPLICAS": NoReplicas,

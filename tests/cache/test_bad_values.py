@@ -147,12 +147,16 @@ def test_one_bad_value_does_not_fail_the_others(cache, server):
     assert cache.get_many(["a", "b"]) == {"b": "2"}
 
 
-def test_a_full_server_is_an_error_and_keeps_the_old_value(cache_on, both, cold_server):
-    server = cold_server(settings=["maxmemory-policy noeviction"])
-    cache = both(cache_on(server, ON_ERROR="degrade"))
-    cache.set("key", "old")
+def fill(server):
     server.ask("SET", "fill", "x" * 2_000_000)
     server.ask("CONFIG", "SET", "maxmemory", "1mb")
+
+
+def test_a_full_server_is_an_error_and_keeps_the_old_value(cache_on, both, cold_server):
+    server = cold_server(settings=["maxmemory-policy noeviction"])
+    cache = both(cache_on(server))
+    cache.set("key", "old")
+    fill(server)
     with pytest.raises(OutOfMemory):
         cache.set("key", "new")
     with pytest.raises(OutOfMemory):
@@ -160,6 +164,34 @@ def test_a_full_server_is_an_error_and_keeps_the_old_value(cache_on, both, cold_
     with pytest.raises(OutOfMemory):
         cache.rpush("list", 1)
     assert cache.get("key") == "old"
+
+
+def test_a_full_server_is_gone_on_without_where_that_is_the_policy(
+    cache_on, both, cold_server
+):
+    server = cold_server(settings=["maxmemory-policy noeviction"])
+    cache = both(cache_on(server, ON_ERROR="degrade"))
+    cache.set("key", "old")
+    cache.set("count", 1)
+    fill(server)
+    seen = []
+    end = events.subscribe(seen.append, events.Degraded)
+    assert cache.set("key", "new") is False
+    assert cache.set_many({"key": "new", "other": "x"}) == ["key", "other"]
+    assert cache.rpush("list", 1) == 0
+    assert cache.zadd("sorted", {"a": 1}) == 0
+    assert cache.get_or_set("made", lambda: "made") == "made"
+    end()
+    assert [each.name for each in seen] == [
+        "set",
+        "set_many",
+        "rpush",
+        "zadd",
+        "get_or_set",
+    ]
+    assert cache.get("key") == "old"
+    with pytest.raises(OutOfMemory):
+        cache.incr("count")
 
 
 def test_a_refused_command_names_the_user_and_leaves_the_connection(

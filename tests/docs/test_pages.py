@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import redis
 
 from redpony import commands, errors, events
 from redpony.cache import RedisCache
@@ -248,6 +249,26 @@ def replica(server, cache):
     server.ask("REPLICAOF", "127.0.0.1", 1)
 
 
+def held(server, cache):
+    server.ask("CONFIG", "SET", "busy-reply-threshold", 1)
+    script = ("EVAL", "while true do end", 0)
+
+    def hold():
+        with contextlib.suppress(redis.ResponseError):
+            server.ask(*script)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    while True:
+        try:
+            server.ask("PING")
+        except redis.ResponseError:
+            break
+    yield
+    server.ask("SCRIPT", "KILL")
+    holder.join()
+
+
 def all_in_use(server, cache):
     pool = cache.alias.link.blocking.pool
     connection, _ = pool.take(time.monotonic() + ANY_TIME)
@@ -285,6 +306,7 @@ SCENES = {
     "is full, and you write": (full, write, {}),
     "is full, and you read": (full, read, {}),
     "is a replica, and you write": (replica, write, {}),
+    "is held by a script": (held, read, {"DEADLINE": ANY_TIME}),
     CROWDED: (all_in_use, read, {}),
 }
 

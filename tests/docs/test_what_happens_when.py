@@ -14,7 +14,8 @@ WANTED = {*range(1, 33), 38, 39, 40}
 
 def rows():
     return [
-        int(number) for number in re.findall(r"^\| F(\d+) \|", PAGE.read_text(), re.M)
+        int(number)
+        for number in re.findall(r"^\| F(\d+) \|", PAGE.read_text(), re.MULTILINE)
     ]
 
 

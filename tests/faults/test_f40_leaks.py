@@ -153,7 +153,7 @@ def wear(place, record):
 
 def nothing_is_left(wear: Wear, cycles: int, hurt: Any, heal: Any) -> None:
     """Compare a place that was hurt a few times with one that was often."""
-    for _ in range(3):
+    for _ in range(2):
         wear.cycle(hurt, heal)
     before = wear.measure()
     wear.threads = before[1]
@@ -163,7 +163,8 @@ def nothing_is_left(wear: Wear, cycles: int, hurt: Any, heal: Any) -> None:
     # The harness' own sockets come and go by one or two.
     assert after[0] <= before[0] + 2, f"descriptors: {before[0]}, then {after[0]}"
     assert after[1] <= before[1], f"threads: {before[1]}, then {after[1]}"
-    assert after[2] <= before[2] + cycles, f"objects: {before[2]}, then {after[2]}"
+    # What other tests left behind goes, or is made, meanwhile.
+    assert after[2] <= before[2] * 1.05, f"objects: {before[2]}, then {after[2]}"
     assert connections(wear.link) == 0
 
 
@@ -172,12 +173,12 @@ def test_connections_that_are_killed(wear, place):
 
 
 def test_servers_that_hang(wear, place):
-    nothing_is_left(wear, 6, place.pause, place.resume)
+    nothing_is_left(wear, 4, place.pause, place.resume)
 
 
 @pytest.mark.topologies("single", "replicated")
 def test_servers_that_are_restarted(wear, place):
-    nothing_is_left(wear, 6, place.kill, place.start)
+    nothing_is_left(wear, 4, place.kill, place.start)
 
 
 def test_the_kernel_closes_what_nobody_refers_to(wear, place):
@@ -229,4 +230,4 @@ def test_an_hour_of_restarts_and_cancellations(wear, place, record, capsys):
         )
     assert after[0] <= before[0] + 2
     assert after[1] <= before[1]
-    assert slope < 2000
+    assert not late or late[-1] - late[0] < 4 * 2**20

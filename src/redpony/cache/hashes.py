@@ -24,7 +24,7 @@ from redpony.commands import (
     Argument,
     Command,
 )
-from redpony.errors import Tampered, Unavailable, Unreadable
+from redpony.errors import Tampered, Unavailable, Unreadable, WriteRefused
 from redpony.plan import Plan, both
 
 
@@ -72,7 +72,7 @@ class Hashes(Room):
         name = _field(field)
         try:
             data = yield HGET(self._key(key, version), name)
-        except Unavailable as error:
+        except (Unavailable, WriteRefused) as error:
             return self.alias.degraded("hget", error, default)
         return self._field_value(key, name, data, default)
 

@@ -26,7 +26,7 @@ from redpony.commands import (
     Command,
     Kind,
 )
-from redpony.errors import Unavailable
+from redpony.errors import Unavailable, WriteRefused
 from redpony.plan import Plan, both
 
 
@@ -90,7 +90,7 @@ class Lists(Room):
             return self._element((yield kind(full)))
         try:
             return self._elements((yield kind(full, b"%d" % count)))
-        except Unavailable as error:
+        except (Unavailable, WriteRefused) as error:
             return self.alias.degraded(kind.name.lower(), error, [])
 
     def _llen(self, key: Any, version: int | None = None) -> Plan[int]:

@@ -1,6 +1,7 @@
 """`ON_ERROR`: what each method answers when its server is unavailable.
 
-For unavailability only: an error reply, a value of the wrong type or a user's
+For unavailability only, of the server or, where it is full, a replica or unable to
+save, of its writes. Any other error reply, a value of the wrong type or a user's
 exception is raised under either policy. Reads miss; writes report that they
 failed; counters raise, because a caller who goes on with a number that is not
 there does harm. A name that is not in the table raises.

@@ -31,6 +31,7 @@ from redpony.errors import (
     Tampered,
     Unavailable,
     Unreadable,
+    WriteRefused,
 )
 from redpony.keys import LONGEST, are_portable, odd
 from redpony.plan import Plan, Raised, TwoColoured, finish, name_of
@@ -141,7 +142,7 @@ class Room(TwoColoured, BaseCache):
         """Return what the policy says of an operation without a server, or raise."""
         name = name_of(plan).lstrip("_")
         alias = self.alias
-        if isinstance(error, Unavailable):
+        if isinstance(error, (Unavailable, WriteRefused)):
             answer = policy.ANSWERS.get(name, policy.RAISES)
             if answer is not policy.RAISES and alias.degrades:
                 return alias.degraded(name, error, policy.fresh(answer))

@@ -33,7 +33,7 @@ from redpony.commands import (
     Command,
     Kind,
 )
-from redpony.errors import CrossSlot, Unavailable
+from redpony.errors import CrossSlot, Unavailable, WriteRefused
 from redpony.keys import glob
 from redpony.plan import Batch, Plan, both
 
@@ -95,7 +95,7 @@ class Sets(Room):
         )
         try:
             reply = yield Command(SMISMEMBER, args)
-        except Unavailable as error:
+        except (Unavailable, WriteRefused) as error:
             return self.alias.degraded("smismember", error, [False] * len(members))
         return [bool(each) for each in reply]
 
@@ -132,7 +132,7 @@ class Sets(Room):
             return None if data is None else self._codec.decode_member(data)
         try:
             return self._members((yield SPOP(full, b"%d" % count)))
-        except Unavailable as error:
+        except (Unavailable, WriteRefused) as error:
             return self.alias.degraded("spop", error, set())
 
     spop, aspop = both(_spop)
@@ -151,7 +151,7 @@ class Sets(Room):
         decode = self._codec.decode_member
         try:
             return [decode(data) for data in (yield SRANDMEMBER(full, b"%d" % count))]
-        except Unavailable as error:
+        except (Unavailable, WriteRefused) as error:
             return self.alias.degraded("srandmember", error, [])
 
     srandmember, asrandmember = both(_srandmember)

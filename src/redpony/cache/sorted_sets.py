@@ -32,7 +32,7 @@ from redpony.commands import (
     Command,
     Kind,
 )
-from redpony.errors import Unavailable
+from redpony.errors import Unavailable, WriteRefused
 from redpony.plan import Plan, both
 
 Bound = float | str
@@ -72,7 +72,7 @@ class SortedSets(Room):
             args += [_score(score), self._member(member)]
         try:
             reply = yield Command(ZADD, tuple(args))
-        except Unavailable as error:
+        except (Unavailable, WriteRefused) as error:
             if incr:  # a counter, as `zincrby`
                 raise
             return self.alias.degraded("zadd", error, 0)
@@ -138,7 +138,7 @@ class SortedSets(Room):
             return found[0] if found else None
         try:
             return self._scored((yield kind(full, b"%d" % count)), float)
-        except Unavailable as error:
+        except (Unavailable, WriteRefused) as error:
             return self.alias.degraded(kind.name.lower(), error, [])
 
     def _zrange(

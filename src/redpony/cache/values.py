@@ -26,9 +26,15 @@ from redpony.commands import (
     Command,
     Lane,
 )
-from redpony.errors import RedponyError, Tampered, Unavailable, Unreadable
+from redpony.errors import (
+    RedponyError,
+    Tampered,
+    Unavailable,
+    Unreadable,
+    WriteRefused,
+)
 from redpony.plan import Batch, Invoke, Plan, Raised, both
-from redpony.wire.outcomes import may_repeat
+from redpony.wire.outcomes import may_repeat, tell_retry
 
 CHUNK = 5_000
 BULKY = 256 * 1024
@@ -45,14 +51,18 @@ class Values(Room):
         cls._own_get = cls._get is not Values._get
 
     def _get(
-        self, key: Any, default: Any = None, version: int | None = None
+        self,
+        key: Any,
+        default: Any = None,
+        version: int | None = None,
+        lasts: float | None = None,
     ) -> Plan[Any]:
         """Return the value stored under a key, or `default`.
 
         One round trip. A value that is tampered with or unreadable is a miss.
         """
         try:
-            data = yield Command(GET, (self._key(key, version),))
+            data = yield Command(GET, (self._key(key, version),), lasts)
         except Unavailable as error:
             return self.alias.degraded("get", error, default)
         if data is None:
@@ -89,8 +99,14 @@ class Values(Room):
                 try:
                     data = await reply
                 except Unavailable as error:
-                    if not may_repeat(error, safe=True):
+                    link = self.alias.link
+                    if not link.config.retries or not may_repeat(error, safe=True):
                         return self._get_failed(error, default)
+                    again = Command(GET, (self._key(key, version),), error.left)
+                    tell_retry(link.label, (again,), 2, error)
+                    return await self._arun(
+                        self._get(key, default, version, error.left)
+                    )
                 else:
                     if data is None:
                         return default
@@ -306,9 +322,9 @@ class Values(Room):
     def _failed(self, keys: list[Any], replies: Iterable[Any]) -> list[Any]:
         """Return the keys whose write failed for want of a server; raise others."""
         failed: list[Any] = []
-        unavailable: Unavailable | None = None
+        unavailable: Unavailable | WriteRefused | None = None
         for key, reply in zip(keys, replies, strict=True):
-            if isinstance(reply, Unavailable):
+            if isinstance(reply, (Unavailable, WriteRefused)):
                 unavailable = reply
                 failed.append(key)
             elif isinstance(reply, RedponyError):
@@ -365,7 +381,7 @@ class Values(Room):
         replies = yield Batch([_set(full, data, ms, nx=True), GET(full)])
         try:
             stored, found = replies.check()
-        except Unavailable as error:
+        except (Unavailable, WriteRefused) as error:
             return self.alias.degraded("get_or_set", error, default)
         if stored is not None or found is None:
             return default

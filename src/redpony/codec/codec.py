@@ -18,6 +18,7 @@ from redpony.codec.numbers import INT64_MAX, INT64_MIN, read_int64
 from redpony.codec.seal import BODY, HEAD, MARK, prefixed
 from redpony.codec.sealed import LARGE, Reader, Sealer, Toolbox, tampered, undecodable
 from redpony.errors import InvalidSetting, Tampered, TooLarge, Unreadable
+from redpony.interrupts import is_interrupt
 
 SEALED = "sealed"
 FORMATS = (SEALED, *legacy.FORMATS)
@@ -101,6 +102,8 @@ class Codec:
         try:
             body = self._dumps(value)
         except Exception as error:
+            if is_interrupt(error):
+                raise
             raise serializers.refusal(self._serializer, value, error) from error
         name = key.encode()
         length = len(name)
@@ -130,6 +133,8 @@ class Codec:
         except Unreadable:
             raise
         except Exception as error:
+            if is_interrupt(error):
+                raise
             raise undecodable(error) from error
 
     def decode_many(
@@ -166,7 +171,9 @@ class Codec:
                 found[key] = reader[1](body)
             except Unreadable as error:
                 refused.append((key, error))
-            except Exception as error:  # noqa: BLE001 (whatever bytes may do)
+            except Exception as error:
+                if is_interrupt(error):
+                    raise
                 refused.append((key, undecodable(error)))
         return found, refused
 
@@ -184,6 +191,8 @@ class Codec:
         try:
             body = self._dumps(value)
         except Exception as error:
+            if is_interrupt(error):
+                raise
             raise serializers.refusal(self._serializer, value, error) from error
         return self._fields.seal(_joined((key, field)), body)
 

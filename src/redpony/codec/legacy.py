@@ -21,6 +21,7 @@ from redpony.codec import compressors, inflate, numbers, serializers
 from redpony.codec.compressors import Compressor
 from redpony.codec.config import CodecConfig
 from redpony.errors import InvalidSetting, TooLarge, Unreadable
+from redpony.interrupts import is_interrupt
 
 DJANGO_REDIS = "django_redis"
 DJANGO = "django"
@@ -100,6 +101,8 @@ class Legacy:
         try:
             data = self._serializer.dumps(value)
         except Exception as error:
+            if is_interrupt(error):
+                raise
             raise serializers.refusal(self._serializer, value, error) from error
         self._check(data)
         if self._compressor is not None and len(data) >= self._min:
@@ -122,6 +125,8 @@ class Legacy:
         except Unreadable:
             raise
         except Exception as error:
+            if is_interrupt(error):
+                raise
             number = numbers.read_any_int(data) if self._hands_through else None
             if number is not None:
                 return number
@@ -160,7 +165,9 @@ class Legacy:
             return compressor.inflate(data, self._max)
         except inflate.Overflow:
             raise
-        except Exception:  # noqa: BLE001, each library has its own
+        except Exception as error:
+            if is_interrupt(error):
+                raise
             # django-redis takes what does not decompress as it is.
             return data
 

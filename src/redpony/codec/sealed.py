@@ -28,6 +28,7 @@ from redpony.codec.seal import (
 )
 from redpony.codec.serializers import Serializer
 from redpony.errors import InvalidSetting, Tampered, TooLarge, Unreadable
+from redpony.interrupts import is_interrupt
 
 LARGE = 8192
 """From this size on, bytes are hashed and loaded where they are, not copied."""
@@ -183,6 +184,8 @@ class Sealer:
         except Unreadable:
             raise
         except Exception as error:
+            if is_interrupt(error):
+                raise
             raise undecodable(error) from error
 
     def _make_reader(self, head: bytes) -> Reader:

@@ -146,7 +146,7 @@ class AsyncDriver(AsyncDrive):
         if not self.config.retries or not outcomes.may_repeat(error, safe=True):
             raise error
         outcomes.tell_retry(self.label, (command,), 2, error)
-        lasts = command.timeout or self._deadline
+        lasts = error.left or command.timeout or self._deadline
         payload = pack(command.words())
         return await self._slow_flight(payload, (command,), lasts, True, _SHARED, 2)
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from redpony.commands import Command, Lane, Repeat
 from redpony.errors import (
+    Busy,
     Loading,
     NoScript,
     NotPrimary,
@@ -25,6 +26,7 @@ from redpony.errors import (
     RedponyError,
     Unavailable,
 )
+from redpony.interrupts import is_interrupt
 from redpony.plan import (
     Batch,
     Replies,
@@ -311,7 +313,7 @@ class BlockingDriver(BlockingDrive):
         epoch = self._renewal.epoch
         try:
             connection, fresh = self.pool.take(expires, check=check)
-        except (PoolExhausted, Loading, NotPrimary):
+        except (PoolExhausted, Loading, Busy, NotPrimary):
             raise
         except Unavailable as error:
             # Refused credentials too: not every request may try them again.
@@ -353,7 +355,7 @@ class BlockingDriver(BlockingDrive):
         node: what the repetition meets does.
         """
         self.pool.drop(connection, error)
-        if outcomes.is_interrupt(error):
+        if is_interrupt(error):
             raise error
         failure: Unavailable
         if isinstance(error, TimeoutError):

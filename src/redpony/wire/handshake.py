@@ -172,7 +172,7 @@ def _check(config: LinkConfig, features: Features, selected: list[Any]) -> None:
             "Redpony needs Redis 6.2 or Valkey 7.2, or a newer one"
         )
     for reply in selected:
-        if isinstance(reply, NoPermission):
+        if isinstance(reply, (NoPermission, Unavailable)):  # BUSY, for one
             raise reply
         if isinstance(reply, RedponyError) and config.readonly:
             raise InvalidSetting(

@@ -30,6 +30,7 @@ from typing import Any
 from redpony import events
 from redpony.commands import Access, Command, Kind, Lane, Repeat
 from redpony.errors import (
+    Busy,
     Loading,
     NotPrimary,
     PoolExhausted,
@@ -214,7 +215,7 @@ class LoopConnections:
             self._gone(connection)
             failure = _not_opened(config, error)
             if isinstance(failure, Unavailable) and not isinstance(
-                failure, (PoolExhausted, Loading, NotPrimary)
+                failure, (PoolExhausted, Loading, Busy, NotPrimary)
             ):
                 # Refused credentials too: not every request may try them again.
                 self._registry.failed(failure)

@@ -377,11 +377,13 @@ class Multiplexer(asyncio.BufferedProtocol):
         # A connection that has served and is lost says nothing about the node:
         # the one that is opened in its place will.
         quiet = self._received > self._heard and not isinstance(error, Unavailable)
-        for position, (future, _, commands, _, _, _) in enumerate(pending):
+        now = self._loop.time()
+        for position, (future, _, commands, expires, _, _) in enumerate(pending):
             sent = position < len(pending) - unsent
             if future.done():
                 continue
             failure = _failure(self.label, error, sent=sent)
+            failure.left = max(expires - now, 0.001)
             if position == 0 and items and not isinstance(error, ProtocolError):
                 # What was answered stands; the rest has its own outcome.
                 future.set_result(items + [failure] * (len(commands) - len(items)))

@@ -7,8 +7,6 @@ caller gets the error with `outcome="unknown"`.
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,30 +76,6 @@ def lost(node: str, error: BaseException, *, sent: bool) -> Unavailable:
         f"The connection to {node} was lost before anything was sent ({why})",
         outcome="not_sent",
     )
-
-
-def is_interrupt(error: BaseException) -> bool:
-    """Whether a signal's handler raised this: then it is its caller's, not ours.
-
-    A handler that ends a long request may well raise `TimeoutError`, and must not
-    find that we took it for the server's.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return False
-    handlers = set(map(_code, map(signal.getsignal, signal.valid_signals())))
-    traceback = error.__traceback__
-    while traceback is not None:
-        if traceback.tb_frame.f_code in handlers:
-            return True
-        traceback = traceback.tb_next
-    return False
-
-
-def _code(handler: Any) -> Any:
-    called = getattr(handler, "__func__", handler)
-    if not hasattr(called, "__code__"):
-        called = getattr(type(handler), "__call__", None)  # noqa: B004
-    return getattr(called, "__code__", None)
 
 
 def overdue(node: str, seconds: float, *, sent: bool = True) -> DeadlineExceeded:

@@ -31,6 +31,7 @@ from redpony.errors import (
     RedponyError,
     Unavailable,
 )
+from redpony.interrupts import is_interrupt
 from redpony.wire import outcomes
 from redpony.wire.config import LinkConfig
 from redpony.wire.handshake import Facts, Features, credentials, handshake
@@ -89,7 +90,7 @@ class Connection:
             self.features = done.value
         except (OSError, EOFError) as error:
             self.close()
-            if outcomes.is_interrupt(error):
+            if is_interrupt(error):
                 raise
             raise cannot_connect(config, error) from error
         except Unavailable as error:

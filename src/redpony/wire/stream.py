@@ -22,7 +22,8 @@ import time
 from typing import Any, Protocol
 
 from redpony.errors import DeadlineExceeded, Unavailable, Unreachable
-from redpony.wire import naming, outcomes, tls
+from redpony.interrupts import is_interrupt
+from redpony.wire import naming, tls
 from redpony.wire.config import LinkConfig, Tcp, Unix
 
 CHUNK = 65536
@@ -250,7 +251,7 @@ def _connect(
         tune(sock, config)
     except BaseException as error:
         sock.close()
-        if isinstance(error, OSError) and not outcomes.is_interrupt(error):
+        if isinstance(error, OSError) and not is_interrupt(error):
             raise cannot_connect(config, error) from error
         raise
     return sock

@@ -20,6 +20,7 @@ from typing import Any
 from redpony.commands import Command
 from redpony.errors import (
     Asked,
+    Busy,
     CircuitOpen,
     ClusterDown,
     DeadlineExceeded,
@@ -279,7 +280,7 @@ def _verdict(  # noqa: PLR0911 (a table of what each refusal asks for)
         chart.nudge()
         return _AFTER_A_LOOK if piece.hops <= 2 and piece.pinned is None else None
     if not isinstance(error, Unavailable) or isinstance(
-        error, (Loading, PoolExhausted)
+        error, (Loading, Busy, PoolExhausted)
     ):
         return None
     chart.nudge()
@@ -294,12 +295,15 @@ def _verdict(  # noqa: PLR0911 (a table of what each refusal asks for)
         return _AT_ONCE if led is not node and piece.hops <= 2 else None
     if outcomes.is_final(error):
         return None
+    if error.outcome == "unknown" and piece.hops == 1:
+        # A read whose connection was lost after others of its flight were answered.
+        return _AT_ONCE
     return _AFTER_A_LOOK if piece.hops <= 2 else None
 
 
 def _from_replica(piece: Piece, error: RedponyError, node: Node) -> _Again | None:
     """Ask somebody else: what a replica cannot answer, another one or the primary can."""
-    if isinstance(error, (Loading, MasterDown, ReadOnly, ClusterDown)):
+    if isinstance(error, (Loading, Busy, MasterDown, ReadOnly, ClusterDown)):
         node.rest()
     elif not isinstance(error, Unavailable):
         return None
