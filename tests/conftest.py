@@ -38,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--places",
         choices=["all", "few"],
         default="all",
-        help="few: one server of each kind, and a cluster, for what runs everywhere",
+        help="few: one server of each kind and a cluster, and faults on one server",
     )
     parser.addoption("--scoreboard", help="write how each fault was met to this file")
 
@@ -87,7 +87,6 @@ def pytest_collection_modifyitems(
 
 
 FEW = {*SINGLE, "valkey-cluster", ("single", "valkey"), ("single", "redis")}
-FEW |= {("cluster", "valkey")}
 
 
 def _is_wanted(item: pytest.Item, config: pytest.Config) -> bool:

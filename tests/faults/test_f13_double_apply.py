@@ -91,7 +91,8 @@ _DUE = {}
 @pytest.fixture
 def due(place, caller, count):
     """Return which writes each method runs when nothing is wrong."""
-    if place.topology not in _DUE:
+    kind = (place.topology, place.flavour)
+    if kind not in _DUE:
         cache = caller(place.cache(DEADLINE=5))
         found = []
         for method, args in METHODS:
@@ -99,8 +100,8 @@ def due(place, caller, count):
             found.append(count.during(partial(cache.tries, method, *args)))
         # So many change something; who adds one to the table will see it here.
         assert sum(bool(each) for each in found) >= 38
-        _DUE[place.topology] = found
-    return _DUE[place.topology]
+        _DUE[kind] = found
+    return _DUE[kind]
 
 
 def judge(record, found, allowed):

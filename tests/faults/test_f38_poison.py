@@ -79,6 +79,7 @@ def poisoned(place, caller, record):
 # -- values ------------------------------------------------------------------
 
 
+@pytest.mark.topologies("single")
 def test_every_flipped_bit_is_a_miss(poisoned):
     run = poisoned()
     run.caller.set("key", VALUE, None)
@@ -91,6 +92,7 @@ def test_every_flipped_bit_is_a_miss(poisoned):
     assert run.caller.get("key") == VALUE
 
 
+@pytest.mark.topologies("single")
 def test_a_value_cut_short_anywhere_is_a_miss(poisoned):
     run = poisoned()
     run.caller.set("key", VALUE, None)
@@ -134,6 +136,7 @@ HEADS = {
 }
 
 
+@pytest.mark.topologies("single")
 @pytest.mark.parametrize("name", HEADS)
 def test_what_others_wrote_is_a_miss(poisoned, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -146,6 +149,7 @@ def test_what_others_wrote_is_a_miss(poisoned, name, tmp_path, monkeypatch):
     assert run.caller.get("key") == VALUE
 
 
+@pytest.mark.topologies("single")
 def test_a_thousand_random_mutations_are_misses(poisoned):
     run = poisoned()
     rng = random.Random(38)
@@ -169,6 +173,7 @@ def test_a_thousand_random_mutations_are_misses(poisoned):
             assert run.caller.get("key", "missed") == "missed"
 
 
+@pytest.mark.topologies("single")
 @pytest.mark.parametrize("format", ["django_redis", "django"])
 def test_garbage_in_the_formats_of_others_is_a_miss(poisoned, format):
     run = poisoned(FORMAT=format, READ_FORMATS=[format])
@@ -206,6 +211,7 @@ def test_a_poisoned_field_of_a_hash_is_a_miss_and_the_others_are_there(poisoned)
 POISON = (b"\x80\x04garbage", b"\xff" * 9, b"", b"cos\nsystem\n(S'true'\ntR.")
 
 
+@pytest.mark.topologies("single", "cluster")
 @pytest.mark.parametrize("data", POISON, ids=["pickle", "bytes", "empty", "call"])
 def test_a_poisoned_member_is_an_error_of_ours_and_nothing_else(poisoned, data):
     """Collections have no misses: to leave a member out would be a wrong answer."""

@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 
 from redpony.commands import GET, MGET, SET
+from redpony.errors import from_reply
 from redpony.plan import Batch
 from redpony.wire.config import Cluster, LinkConfig, Replicated, Tcp
 from redpony.wire.topology import nodes as nodes_module
 from redpony.wire.topology.link import TopologyLink
 from redpony.wire.topology.nodes import Node, Nodes
+from redpony.wire.topology.routing import route
 from redpony.wire.topology.shape import Shape, Shard
 from tests.colours import Colour
 from tests.places import Places
@@ -131,6 +133,21 @@ def test_many_who_come_at_once_are_served_by_one_look(
     in_threads(20, ask)
     # One or two for the first question; none where nobody has to look first.
     assert link.watcher.looks <= 3
+
+
+def test_a_route_that_is_under_way_goes_on_when_the_link_is_closed() -> None:
+    one_, two = (Tcp("node", port) for port in (1, 2))
+    link = TopologyLink(LinkConfig(address=one_), Cluster(seeds=(one_, two)))
+    shards = [Shard(link.at("node", port)) for port in (1, 2)]
+    link.take(Shape(shards, [shards[0]] * 16384))
+    journey = route(link, [INCR(b"a"), INCR(b"b")])
+    assert len(next(journey)) == 1
+    link.close()
+    flights: Any = journey.send([[1, from_reply("MOVED 3300 node:2")]])
+    assert [each.node for each in flights] == [shards[1].primary]
+    with pytest.raises(StopIteration) as done:
+        journey.send([[1]])
+    assert done.value.value == [1, 1]
 
 
 # -- loops ---------------------------------------------------------------------------

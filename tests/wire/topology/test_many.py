@@ -125,6 +125,15 @@ def test_any_keys_have_the_same_answers_in_both_ways(
     ]
 
 
+@pytest.mark.parametrize("kind", [str, str.encode])
+def test_hash_tags_lead_where_they_should(kind: Any) -> None:
+    keys = [f"{{tag:{number % 5}}}:{number}" for number in range(20)]
+    shop = Shop(cluster())
+    shop.held = {key.encode(): b"v" + key.encode() for key in keys}
+    # Who is asked in the wrong place says so.
+    assert shop.quickly(MGET(*map(kind, keys))) == [b"v" + key.encode() for key in keys]
+
+
 def test_each_server_is_asked_once() -> None:
     shop = Shop(cluster())
     many = quick.many(shop.link, MGET(*(b"%d" % n for n in range(100))), fresh=True)

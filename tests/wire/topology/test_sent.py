@@ -334,24 +334,38 @@ def test_an_interrupt_while_answers_are_awaited_loses_no_slot(
 def test_who_waits_for_one_server_holds_no_connection_to_another(
     link: MakeLink, server: Server
 ) -> None:
-    # Two threads, one connection to each server: each has what the other waits for.
-    a, b = link(server, pool_size=1), link(server, pool_size=1)
+    # One connection to each server, and each thread has the one that the other needs.
+    first, second = (link(server, pool_size=1, deadline=2.0) for _ in range(2))
+    taken = {each: each.blocking.pool.take(0)[0] for each in (first, second)}
+    step = threading.Barrier(3)
     met: list[Any] = []
-    ready = threading.Barrier(2)
 
-    def both(first: Link, second: Link) -> None:
-        for _ in range(20):
-            ready.wait(10)
-            # The first has nothing idle, if the other thread has been quicker.
-            found = ask_each([many(first, b"k"), many(second, b"k")])
-            met.extend(each for replies in found for each in replies)
+    def asks(wanted: Link, held: Link) -> Iterator[Ask]:
+        yield many(wanted, b"k", lasts=2)
+        step.wait(10)
+        step.wait(10)
+        yield many(held, b"k", lasts=2)
+        assert held.blocking.pool.in_use == 1
+        step.wait(10)
 
-    crowd = [threading.Thread(target=both, args=pair) for pair in ((a, b), (b, a))]
+    def both(wanted: Link, held: Link) -> None:
+        for replies in ask_each(asks(wanted, held)):
+            met.extend(replies)
+
+    crowd = [
+        threading.Thread(target=both, args=pair)
+        for pair in ((first, second), (second, first))
+    ]
     for each in crowd:
         each.start()
+    step.wait(10)
+    for each, connection in taken.items():
+        each.blocking.pool.give_back(connection)
+    step.wait(10)
+    step.wait(10)
     for each in crowd:
         each.join()
-    assert met == [None] * 80
+    assert met == [None] * 4
 
 
 def test_a_blocking_command_is_not_sent_in_halves(

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+import sys
 import threading
 import time
 import weakref
@@ -294,13 +295,23 @@ def test_who_asks_while_it_ends_is_not_told_before_a_look(
     stopping.start()
     until(lambda: watcher._thread is None)
     late = Asked(watcher)
-    assert len(threads()) == 2
+    until(lambda: looker.begun == 2 or _joins(threads()[-1]))
     looker.may_end.set()
     stopping.join()
     late.wait()
     assert looker.ended == 2
     assert looker.most_at_once == 1
     assert late.by == threads()
+
+
+def _joins(thread: threading.Thread) -> bool:
+    """Whether a thread waits for another one to end."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None:
+        if frame.f_code is threading.Thread.join.__code__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def test_it_may_be_ended_by_who_is_told(watcher: Watcher, looker: Looker) -> None:

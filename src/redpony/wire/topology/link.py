@@ -147,7 +147,7 @@ class TopologyLink:
     def moved(self, slot: int, host: str, port: int) -> Node:
         """Take in that a slot belongs to another server, and have the rest looked at."""
         node = self.at(host, port)
-        shape = self.known
+        shape = self.known or self._remembered
         if shape is not None and shape.table is not None:
             shard = shape.led_by(node)
             if shard is None:
