@@ -70,6 +70,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("-k", metavar="TESTS", help="of the suite, only these")
     asked = parser.parse_args()
     asked.parts = asked.parts or ["suite", "peers"]
+    if asked.write_docs and (asked.quick or asked.fault or asked.contestant or asked.k):
+        parser.error("--write-docs wants whole figures: every fault, at full length")
     return asked
 
 

@@ -78,6 +78,16 @@ def test_every_fault_has_a_row_and_what_was_not_measured_says_so(found):
     assert "The suite was not measured." in text
 
 
+@pytest.mark.parametrize("part", ["--quick", "-k f01", "--fault hung"])
+def test_the_docs_are_not_written_from_a_part(part):
+    words = ["-m", "benchmarks.faults", "--write-docs", *part.split()]
+    ran = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 2
+    assert "--write-docs wants whole figures" in ran.stderr
+
+
 def test_cells_tell_shares_times_and_ends():
     assert report.answered({"calls": 3, "prompt": 3}) == "100 %"
     # Rounding makes nothing out of something, nor all out of nearly all.
