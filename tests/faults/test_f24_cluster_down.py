@@ -144,8 +144,9 @@ def test_a_crowd_is_served_again_when_all_are_back(place, workload):
 class Renewal:
     """Puts new nodes in the place of a cluster's, pair by pair."""
 
-    def __init__(self, group, stack):
+    def __init__(self, group, stack, load):
         self.group = group
+        self.load = load
         self.stack = stack
         self.up = list(group.nodes)
         self.ids = {node: node.ask("CLUSTER", "MYID").decode() for node in self.up}
@@ -161,6 +162,8 @@ class Renewal:
         for node in (second, *old):
             until(partial(node.follows, first), f"{node} follows {first}")
         for node in old:
+            # As an operator would: not while somebody is still being sent elsewhere.
+            until(partial(self.is_left_alone, node), f"nobody asks {node}")
             self.up.remove(node)
             for other in self.up:
                 other.ask("CLUSTER", "FORGET", self.ids[node])
@@ -194,6 +197,12 @@ class Renewal:
             return True
         return False
 
+    def is_left_alone(self, node):
+        """Let everybody go on for a moment; return whether nobody came to a node."""
+        before = moved(node)
+        self.load.go_on(5)
+        return moved(node) == before
+
     @staticmethod
     def leads(node):
         """Ask a node to lead; it gives up where the others are slow to agree."""
@@ -217,12 +226,17 @@ class Renewal:
         return node.info("replication").get("master_link_status") == "up"
 
 
+def moved(node):
+    """Return how often a node has sent somebody elsewhere."""
+    return node.info("errorstats").get("errorstat_MOVED", {}).get("count", 0)
+
+
 def test_nobody_notices_that_every_node_is_replaced_by_another(place, workload, record):
     old = list(place.handle.nodes)
     cache = place.cache(DEADLINE=2)
     with contextlib.ExitStack() as stack:
-        renewal = Renewal(place.handle, stack)
         with workload(cache, pace=0.01) as load:
+            renewal = Renewal(place.handle, stack, load)
             for primary, replica in zip(old[:3], old[3:], strict=True):
                 load.go_on(3)
                 renewal.replace(primary, replica)

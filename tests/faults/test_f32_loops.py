@@ -34,7 +34,7 @@ class Loops:
 
     async def once(self) -> None:
         number = next(_numbers)
-        key = f"key:{number % 997}"
+        key = f"key:{number}"
         await self.cache.aset(key, [number], None)
         got = await self.cache.aget(key)
         self.checked += 1

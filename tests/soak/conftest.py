@@ -1,7 +1,8 @@
 """Long runs print what they have counted, and keep it for the scoreboard.
 
 `build/soak.json` holds, by run, the sums over all servers: operations whose answer
-or effect was checked, how many were stopped, wrong answers, duplicate effects.
+or effect was checked, how many were stopped, wrong answers, duplicate effects. A run
+that was left out this time keeps the figures of its last one.
 """
 
 from __future__ import annotations
@@ -56,5 +57,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         "versions": {},
     }
     TARGET.parent.mkdir(parents=True, exist_ok=True)
-    found = {"meta": meta, "runs": {name: dict(run) for name, run in _runs.items()}}
-    TARGET.write_text(json.dumps(found, indent=1) + "\n")
+    before = json.loads(TARGET.read_text())["runs"] if TARGET.exists() else {}
+    runs = {**before, **{name: dict(run) for name, run in _runs.items()}}
+    TARGET.write_text(json.dumps({"meta": meta, "runs": runs}, indent=1) + "\n")
