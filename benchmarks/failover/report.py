@@ -107,7 +107,13 @@ def losses(found: Results) -> str:
                         f"{one['silence']:.2f} s",
                     ]
                 )
-    head = ["", "writes", "acknowledged", "by no replica in time", "acknowledged and lost"]
+    head = [
+        "",
+        "writes",
+        "acknowledged",
+        "by no replica in time",
+        "acknowledged and lost",
+    ]
     return table([*head, "failovers with a loss", "longest silence"], lines)
 
 

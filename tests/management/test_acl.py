@@ -190,24 +190,33 @@ def test_an_alias_that_is_not_there_is_an_error(manage, words, says):
     assert says in ran.text
 
 
-def test_the_command_prints_a_line_for_the_sentinels(acl):
+def test_sentinels_have_a_file_of_their_own(acl, manage):
+    """Servers refuse a file that names their commands, and the other way round."""
     location = "redis+sentinel://app:x@127.0.0.1:26379,127.0.0.1:26380/main/0"
+    options = {"SENTINEL_USERNAME": "finder", "SENTINEL_PASSWORD": SECRET}
     caches = {
-        "default": ours(
-            location,
-            OPTIONS={"SENTINEL_USERNAME": "finder", "SENTINEL_PASSWORD": SECRET},
-        )
+        "default": ours(location, OPTIONS=options),
+        "other": ours("redis://127.0.0.1:1"),
     }
-    out, err = acl("--server", "redis-7.0", caches=caches)
-    servers, sentinels = out.splitlines()
-
+    servers, said = acl("default", "--server", "redis-7.0", caches=caches)
     assert servers.startswith("user app ")
     assert "+role" in servers
-    assert sentinels.startswith("user finder ")
-    assert "+sentinel|master" in sentinels
-    assert "&+switch-master" in sentinels
+    assert "sentinel" not in servers
+    assert "--sentinels" in said
+
+    out, err = acl("--sentinels", "--server", "redis-7.0", caches=caches)
+    assert len(out.splitlines()) == 1
+    assert out.startswith("user finder ")
+    assert "+sentinel|master" in out
+    assert "&+switch-master" in out
+    assert "~" not in out
     assert "127.0.0.1:26379, 127.0.0.1:26380" in err
+    assert SECRET not in out + err
+
+    _, err = acl("--sentinels", "--server", "redis-7.0", "--user", "x", caches=caches)
+    assert "SENTINEL_USERNAME" in err
     assert sentinel_user([in_topology(None)]) is None
+    assert manage("acl", "--sentinels", "other", caches=caches).code == 1
 
 
 # -- who only looks ----------------------------------------------------------------

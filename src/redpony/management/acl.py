@@ -32,6 +32,7 @@ from redpony.management.rights import (
     user_for,
 )
 from redpony.management.text import columns, points
+from redpony.wire.config import Sentinels
 from redpony.wire.handshake import Features
 from redpony.wire.topology.link import TopologyLink
 
@@ -48,6 +49,7 @@ class Wanted:
     user: str = ""
     operator: str = ""
     server: str = ""
+    sentinels: bool = False
     looks: bool = False
     hashed: bool = False
 
@@ -74,6 +76,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one more user, who only looks: for status and doctor",
     )
     parser.add_argument(
+        "--sentinels",
+        action="store_true",
+        help="the user of the sentinels, in place of the servers'",
+    )
+    parser.add_argument(
         "--hash",
         action="store_true",
         help="the SHA-256 of the configured password in place of PASSWORD",
@@ -98,6 +105,7 @@ def acl(options: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         user=options["user"],
         operator=options["operator"],
         server=options["server"],
+        sentinels=options["sentinels"],
         looks=options["all"],
         hashed=options["hash"],
     )
@@ -131,14 +139,22 @@ def users(wanted: Wanted) -> tuple[list[User], list[str]]:
         server = _server(wanted.server, configs[0], notes)
         user = user_for(configs, name=wanted.user, server=server)
         sentinel = sentinel_user(configs, name=wanted.user, server=server)
-        notes += _remarks(user, configs)
-        for each in (user, sentinel):
-            if each is None:
-                continue
-            looks = (*each.grants, LOOKING) if wanted.looks else each.grants
-            found.append(replace(each, grants=looks))
-            if wanted.operator:
-                found.append(operator_for(each, wanted.operator))
+        if not wanted.sentinels:
+            notes += _remarks(user, configs)
+            if sentinel is not None:
+                notes.append("Sentinels have users of their own: --sentinels.")
+        elif sentinel is None:
+            continue
+        else:
+            notes += _remarks_on_sentinels(sentinel, configs)
+            user = sentinel
+        if wanted.looks:
+            user = replace(user, grants=(*user.grants, LOOKING))
+        found.append(user)
+        if wanted.operator:
+            found.append(operator_for(user, wanted.operator))
+    if wanted.sentinels and not found:
+        raise InvalidSetting("None of these aliases is found by sentinels")
     return found, notes
 
 
@@ -241,6 +257,18 @@ def _remarks(user: User, configs: Sequence[AliasConfig]) -> Iterator[str]:
             yield (
                 f'CACHES["{config.alias}"] has CLEAR "flushdb", so this user may '
                 "empty the whole database."
+            )
+
+
+def _remarks_on_sentinels(user: User, configs: Sequence[AliasConfig]) -> Iterator[str]:
+    for config in configs:
+        topology = config.topology
+        if not isinstance(topology, Sentinels):
+            continue
+        if topology.sentinels[0].username != user.name:
+            yield (
+                f'Set OPTIONS["SENTINEL_USERNAME"] of CACHES["{config.alias}"] to '
+                f'"{user.name}", and OPTIONS["SENTINEL_PASSWORD"] to the password.'
             )
 
 
