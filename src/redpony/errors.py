@@ -135,6 +135,10 @@ class ReadOnly(WriteRefused, redis_errors.ReadOnlyError):
     """Whether it was the primary when we connected: its successor may be found."""
 
 
+class UnknownCommand(ServerError):
+    """The server does not have this command, or not under this name."""
+
+
 class NoScript(ServerError, redis_errors.NoScriptError):
     """The server does not know the script; drivers send its source instead."""
 
@@ -243,6 +247,9 @@ def from_reply(message: str) -> RedponyError:
         return _UNAVAILABLE[code](message, outcome="refused")
     if code in ("NOAUTH", "WRONGPASS"):
         return AuthenticationFailed(message, outcome="refused")
+    if message.startswith("ERR unknown command"):
+        # What follows are the arguments: keys and values.
+        return UnknownCommand(message.partition(", with args")[0])
     if "value is not an integer" in message or "would overflow" in message:
         return NotAnInteger(message)
     if any(each in message for each in _DENIED_IN_SCRIPTS):

@@ -82,8 +82,12 @@ class Caller:
 
     @property
     def deadline(self) -> float:
-        """Return the time that an operation may take: it may have to connect."""
-        return max(
+        """Return the time that an operation may take: it may have to connect.
+
+        Where replicas are read from, to one of them and then to the primary.
+        """
+        servers = 1 + getattr(self.link, "reads_replicas", False)
+        return servers * max(
             max(node.config.deadline, node.config.connect_timeout)
             for node in nodes_of(self.link) or [self.link]
         )

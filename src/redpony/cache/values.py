@@ -30,6 +30,7 @@ from redpony.errors import (
     RedponyError,
     Tampered,
     Unavailable,
+    UnknownCommand,
     Unreadable,
     WriteRefused,
 )
@@ -286,13 +287,21 @@ class Values(Room):
         full = self._full_keys(keys, version)
         stored = [encode(str(key), data[key]) for key in keys]
         replies = yield Batch(self._set_commands(full, stored, ms))
+        if type(replies[0]) is UnknownCommand:
+            # Another server, and an older one, than the one that was greeted.
+            replies = yield Batch(self._set_commands(full, stored, ms, at_once=False))
         if len(replies) == 1:
             partial = getattr(replies[0], "partial", None)
             replies = list(replies) * len(keys) if partial is None else partial
         return self._failed(keys, replies)
 
     def _set_commands(
-        self, full: list[str], stored: list[bytes], ms: int | None
+        self,
+        full: list[str],
+        stored: list[bytes],
+        ms: int | None,
+        *,
+        at_once: bool = True,
     ) -> list[Command]:
         """Return the commands that store many values with one expiry.
 
@@ -300,7 +309,7 @@ class Values(Room):
         key; either way they leave together.
         """
         lane = Lane.BULK if sum(map(len, stored)) > BULKY else None
-        if 1 < len(full) <= CHUNK:
+        if at_once and 1 < len(full) <= CHUNK:
             pairs: list[Argument] = [b""] * (2 * len(full))
             pairs[::2], pairs[1::2] = full, stored
             if ms is None:
