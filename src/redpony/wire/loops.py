@@ -342,7 +342,8 @@ class Loops:
 
     def sweep(self) -> None:
         """Let go of loops that were closed without a farewell."""
-        for loop, state in list(self.by_loop.items()):
+        # A copy is one step; a list of the items is not, and others change the dict.
+        for loop, state in self.by_loop.copy().items():
             if loop.is_closed():
                 self.by_loop.pop(loop, None)
                 state.abandon()
@@ -350,7 +351,7 @@ class Loops:
     def ask_for_room(self, asking: asyncio.AbstractEventLoop) -> None:
         """Have other loops close connections with nothing in flight."""
         self.sweep()
-        for loop, state in list(self.by_loop.items()):
+        for loop, state in self.by_loop.copy().items():
             if loop is not asking and state.is_idle:
                 with contextlib.suppress(RuntimeError):
                     loop.call_soon_threadsafe(state.yield_idle)
@@ -364,7 +365,7 @@ class Loops:
 
     def _renewed(self) -> None:
         words = self._renewal.words
-        for loop, state in list(self.by_loop.items()):
+        for loop, state in self.by_loop.copy().items():
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(state.reauthenticate, words)
 

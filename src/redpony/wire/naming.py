@@ -66,6 +66,8 @@ def _start(host: str, port: int, deliver: Callable[[Found | OSError], None]) -> 
             answer = _ask(host, port)
         except OSError as error:
             answer = error
+        except UnicodeError as error:
+            answer = OSError(f"no host has such a name: {error}")
         deliver(answer)
 
     threading.Thread(target=work, name="redpony-resolver", daemon=True).start()

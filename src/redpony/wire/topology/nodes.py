@@ -97,7 +97,7 @@ class Nodes:
         now = time.monotonic()
         for node in named:
             node.named_at = now
-        for address, node in list(self._by_address.items()):
+        for address, node in self._by_address.copy().items():
             if now - node.named_at > KEPT and not node.is_given:
                 self._by_address.pop(address, None)
                 node.close()

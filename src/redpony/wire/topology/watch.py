@@ -127,7 +127,8 @@ class Watcher:
             self._stopping = True
         if thread is not None and thread is not threading.current_thread():
             self._rouse()
-            thread.join(2)
+            if thread.is_alive():
+                thread.join(2)
         with self._lock:
             if self._thread is None:
                 self._part()
@@ -144,13 +145,20 @@ class Watcher:
             mine, self._wake = socket.socketpair()
             mine.setblocking(False)
             self._wake.setblocking(False)
-            self._thread = threading.Thread(
+            thread = threading.Thread(
                 target=self._watch,
                 args=(mine, self._leaving),
                 name=self._name,
                 daemon=True,
             )
-            self._thread.start()
+            self._thread = thread
+            try:
+                thread.start()
+            except BaseException:
+                # Interrupted: whoever comes next starts another one.
+                if not thread.is_alive():
+                    self._thread = None
+                raise
 
     def _part(self) -> None:
         """Close our end of the wire to a thread that has ended."""
@@ -170,7 +178,7 @@ class Watcher:
         me = threading.current_thread()
         looked = 0.0
         try:
-            if before is not None:
+            if before is not None and before.is_alive():
                 # It may be in the midst of a look.
                 before.join()
             while self._thread is me and not self._stopping:
