@@ -36,9 +36,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the long tests too")
     parser.addoption(
         "--places",
-        choices=["all", "few"],
+        choices=["all", "most", "few"],
         default="all",
-        help="few: one server of each kind and a cluster, without the fault suite",
+        help="most: without the fault suite's; few: also one server of each kind and "
+        "a cluster alone",
     )
     parser.addoption("--scoreboard", help="write how each fault was met to this file")
 
@@ -95,8 +96,10 @@ def _is_wanted(item: pytest.Item, config: pytest.Config) -> bool:
     if config.getoption("--places") == "all":
         return True
     params = getattr(getattr(item, "callspec", None), "params", {})
-    places = (params.get("server"), params.get("place"))
-    return all(each is None or each in FEW for each in places)
+    if params.get("place") is not None:
+        return False
+    few = config.getoption("--places") == "few"
+    return not few or params.get("server") in {None, *FEW}
 
 
 @pytest.hookimpl(wrapper=True)
