@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 import random
 import socket
+from collections import deque
 
 from redpony.embedded.binary import Binary, candidates, probe
 
@@ -33,6 +35,10 @@ def program(flavour: str) -> str:
     )
 
 
+_given: deque[int] = deque(maxlen=200)
+"""Ports that this process gave out last: their servers may not have started yet."""
+
+
 def free_port() -> int:
     """Return a port that nobody listens on, outside of the ephemeral range.
 
@@ -40,11 +46,14 @@ def free_port() -> int:
     client's socket could have taken if the kernel had chosen it.
     """
     while True:
-        port = random.randrange(20_000, 32_000)  # noqa: S311
+        port = random.randrange(20_000 + os.getpid() % 16, 32_000, 16)  # noqa: S311
+        if port in _given:
+            continue
         with socket.socket() as listening:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 listening.bind(("127.0.0.1", port))
             except OSError:
                 continue
+        _given.append(port)
         return port
