@@ -46,8 +46,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 # The same examples in every run of CI, so that a failure is a change's; elsewhere
 # new ones each time.
-hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
-hypothesis.settings.register_profile("here", deadline=None)
+# A slow machine is no failure.
+_PATIENT = {
+    "deadline": None,
+    "suppress_health_check": [hypothesis.HealthCheck.too_slow],
+}
+hypothesis.settings.register_profile("ci", derandomize=True, **_PATIENT)
+hypothesis.settings.register_profile("here", **_PATIENT)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 

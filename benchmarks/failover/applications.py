@@ -43,7 +43,7 @@ def cache(location: str, **options: Any) -> Any:
 
 
 def ours(location: str) -> Write:
-    return cache(location).set  # type: ignore[no-any-return]
+    return cache(location).set
 
 
 def ours_asyncio(location: str) -> Write:
@@ -68,7 +68,7 @@ def redis_py(location: str) -> Write:
     else:
         nodes = [ClusterNode(host, int(port)) for host, port in places]
         client = redis.RedisCluster(startup_nodes=nodes)
-    return client.set  # type: ignore[no-any-return]
+    return client.set
 
 
 APPLICATIONS: dict[str, Callable[[str], Write]] = {

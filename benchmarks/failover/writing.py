@@ -129,7 +129,7 @@ def count(
 
 def _get(keys: tuple[str, ...]) -> Plan[list[bytes | None]]:
     values = yield MGET(*keys)
-    return values  # type: ignore[no-any-return]
+    return values
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ class Ledger:
 
     # -- what the server has in the end --------------------------------------
 
-    def audit(self, count: int, tokens: Iterable[str]) -> None:
+    def audit(self, count: Any, tokens: Iterable[str]) -> None:
         """Compare with the counter and the list as they are now."""
         self._count(count, self.counted)
         found = Counter(tokens)
@@ -184,8 +184,11 @@ class Ledger:
         else:
             self._wrong(f"{key.name}: {number} was never written")
 
-    def _count(self, count: int, least: int) -> None:
+    def _count(self, count: Any, least: int) -> None:
         """Check a counter's value, where `least` is what it must have reached."""
+        if not isinstance(count, int):
+            self._wrong(f"{self.counter} was answered with {str(count)[:80]!r}")
+            return
         if count > least + self.counts_in_doubt:
             over = count - least - self.counts_in_doubt
             self.figures["duplicates"] += over

@@ -96,3 +96,14 @@ class Network:
             with proxy.latency(0):
                 pass
         self._place.quiet()
+
+
+def goes_on_without(place: Network, caller: Any, fault: str) -> None:
+    """Check that under "degrade" each call is answered while the network is hurt."""
+    cache = caller(place.cache(**place.exact, ON_ERROR="degrade"))
+    assert cache.set("key", "value")
+    place.hurt(fault)
+    for _ in range(10):
+        assert cache.get("key", "default") == "default"
+        assert cache.set("key", "later") is False
+    place.heal()

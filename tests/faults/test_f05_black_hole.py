@@ -7,7 +7,7 @@ import statistics
 import pytest
 
 from redpony.errors import CircuitOpen, DeadlineExceeded, Unavailable, Unreachable
-from tests.faults.network import Network
+from tests.faults.network import Network, goes_on_without
 
 TOPOLOGIES = ("single", "replicated", "sentinel", "cluster")
 FLAVOURS = {"single": ("valkey", "redis")}
@@ -82,13 +82,7 @@ def test_whoever_is_connected_meets_silence(place, caller):
 
 
 def test_a_site_that_goes_on_without_is_answered(place, caller):
-    cache = caller(place.cache(**place.exact, ON_ERROR="degrade"))
-    assert cache.set("key", "value")
-    place.hurt("vanish")
-    for _ in range(10):
-        assert cache.get("key", "default") == "default"
-        assert cache.set("key", "later") is False
-    place.heal()
+    goes_on_without(place, caller, "vanish")
 
 
 def test_it_is_used_again_when_it_is_back(place, caller):

@@ -7,7 +7,7 @@ import statistics
 import pytest
 
 from redpony.errors import CircuitOpen, DeadlineExceeded, Unavailable, Unreachable
-from tests.faults.network import Network
+from tests.faults.network import Network, goes_on_without
 
 TOPOLOGIES = ("single", "replicated", "sentinel", "cluster")
 FLAVOURS = {"single": ("valkey", "redis")}
@@ -121,13 +121,7 @@ def test_a_connection_that_the_server_gives_up_late_is_not_used_again(place, cal
 
 
 def test_a_site_that_goes_on_without_is_answered(place, caller):
-    cache = caller(place.cache(**place.exact, ON_ERROR="degrade"))
-    assert cache.set("key", "value")
-    place.hurt("timeout")
-    for _ in range(10):
-        assert cache.get("key", "default") == "default"
-        assert cache.set("key", "later") is False
-    place.heal()
+    goes_on_without(place, caller, "timeout")
 
 
 def test_a_crowd_is_held_for_the_deadline_at_most(place, workload):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from redpony.errors import Unavailable
-from tests.faults.network import Network
+from tests.faults.network import Network, goes_on_without
 
 TOPOLOGIES = ("single", "replicated", "sentinel", "cluster")
 FLAVOURS = {"single": ("valkey", "redis")}
@@ -106,13 +106,7 @@ def test_a_write_that_is_reset_on_its_way_has_not_happened(place, caller):
 
 
 def test_a_site_that_goes_on_without_is_answered(place, caller):
-    cache = caller(place.cache(**place.exact, ON_ERROR="degrade"))
-    assert cache.set("key", "value")
-    place.hurt("reset_peer")
-    for _ in range(10):
-        assert cache.get("key", "default") == "default"
-        assert cache.set("key", "later") is False
-    place.heal()
+    goes_on_without(place, caller, "reset_peer")
 
 
 def test_a_crowd_is_right_while_its_connections_are_reset(place, workload):

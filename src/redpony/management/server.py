@@ -63,13 +63,13 @@ def show(server: embedded.Embedded) -> tuple[bool, list[str]]:
 
 def start(server: embedded.Embedded, say: Callable[[str], None]) -> None:
     """Start or join it, and stay one of its users until interrupted."""
-    where = server.resolve()
-    for line in show(server)[1]:
-        say(line)
-    say("")
-    say(f"Redis commands by hand: redis-cli -s {where.path}")
-    say("Ctrl-C ends this. The server ends when its last user is gone.")
     try:
+        where = server.resolve()
+        for line in show(server)[1]:
+            say(line)
+        say("")
+        say(f"Redis commands by hand: redis-cli -s {where.path}")
+        say("Ctrl-C ends this. The server ends when its last user is gone.")
         threading.Event().wait()
     except KeyboardInterrupt:
         say("")

@@ -16,8 +16,7 @@ from redpony.errors import Moved, NoScript, RedponyError, Unavailable
 from redpony.plan import Batch, Replies, Wait
 from redpony.wire.driving import AsyncDrive
 from redpony.wire.topology import quick
-from redpony.wire.topology.blocking import late
-from redpony.wire.topology.routing import HOPS, Flight, Look, Route, route
+from redpony.wire.topology.routing import HOPS, Flight, Look, Route, late, route
 
 if TYPE_CHECKING:
     from redpony.wire.topology.link import TopologyLink
@@ -57,7 +56,8 @@ class RoutedAsyncDriver(AsyncDrive):
                 try:
                     reply = await node.awaiting.ask(command)
                 except RedponyError as error:
-                    if not quick.goes_on(link, command, error):
+                    link.learn(error)
+                    if not quick.may_go_on(command, error):
                         raise
                 else:
                     if self._reads_replicas and command.kind.access is _WRITE:
@@ -106,8 +106,8 @@ class RoutedAsyncDriver(AsyncDrive):
             try:
                 reply = await node.awaiting.wait(effect)
             except RedponyError as error:
-                goes_on = quick.goes_on(link, effect.command, error)
-                if not (goes_on and type(error) is Moved and hops < HOPS):
+                link.learn(error)
+                if type(error) is not Moved or hops >= HOPS:
                     raise
             else:
                 link.wrote()

@@ -11,12 +11,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from redpony.commands import Access, Command
-from redpony.errors import DeadlineExceeded, Moved, RedponyError, Unavailable
+from redpony.errors import Moved, RedponyError, Unavailable
 from redpony.plan import Batch, Replies, Wait
 from redpony.wire.driving import BlockingDrive
 from redpony.wire.parallel import ask_each
 from redpony.wire.topology import quick
-from redpony.wire.topology.routing import HOPS, Flight, Look, Route, route
+from redpony.wire.topology.routing import HOPS, Flight, Look, Route, late, route
 
 if TYPE_CHECKING:
     from redpony.wire.topology.link import TopologyLink
@@ -44,7 +44,8 @@ class RoutedDriver(BlockingDrive):
                 try:
                     reply = node.blocking.ask(command)
                 except RedponyError as error:
-                    if not quick.goes_on(link, command, error):
+                    link.learn(error)
+                    if not quick.may_go_on(command, error):
                         raise
                 else:
                     if self._reads_replicas and command.kind.access is _WRITE:
@@ -93,8 +94,8 @@ class RoutedDriver(BlockingDrive):
             try:
                 reply = node.blocking.wait(effect)
             except RedponyError as error:
-                goes_on = quick.goes_on(link, effect.command, error)
-                if not (goes_on and type(error) is Moved and hops < HOPS):
+                link.learn(error)
+                if type(error) is not Moved or hops >= HOPS:
                     raise
             else:
                 link.wrote()
@@ -195,11 +196,3 @@ class RoutedDriver(BlockingDrive):
         commands = many.again()
         journey = route(self._link, commands)
         many.mend(self._follow(journey, expires))
-
-
-def late(label: str, flight: Flight) -> Replies:
-    """Return the answers of a flight for which there was no time left."""
-    error = DeadlineExceeded(
-        f"{label} did not answer within the deadline (DEADLINE)", outcome="not_sent"
-    )
-    return Replies([error] * len(flight.commands))

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from redpony import events
-from redpony.errors import RedponyError, Unavailable
+from redpony.errors import Moved, PoolExhausted, RedponyError, Unavailable
 from redpony.plan import Plan
 from redpony.wire.config import (
     Cluster,
@@ -34,7 +34,7 @@ from redpony.wire.topology.cluster import ClusterView
 from redpony.wire.topology.nodes import Node, Nodes
 from redpony.wire.topology.replicated import ReplicatedView
 from redpony.wire.topology.sentinel import SentinelView
-from redpony.wire.topology.shape import Shape
+from redpony.wire.topology.shape import Shape, Shard
 from redpony.wire.topology.watch import Watcher
 
 R = TypeVar("R")
@@ -144,6 +144,17 @@ class TopologyLink:
         """Say that the shape may be wrong."""
         self.watcher.nudge()
 
+    def learn(self, error: RedponyError) -> None:
+        """Take in what an error of the short way says of the topology."""
+        if type(error) is Moved and error.host:
+            self.moved(error.slot, error.host, error.port)
+        elif (
+            isinstance(error, Unavailable)
+            and error.outcome != "refused"
+            and not isinstance(error, PoolExhausted)
+        ):
+            self.nudge()
+
     def moved(self, slot: int, host: str, port: int) -> Node:
         """Take in that a slot belongs to another server, and have the rest looked at."""
         node = self.at(host, port)
@@ -152,7 +163,7 @@ class TopologyLink:
             shard = shape.led_by(node)
             if shard is None:
                 self.nudge()
-                shard = type(shape.shards[0])(node)
+                shard = Shard(node)
             elif shape.table[slot] is not shard:
                 self.moves += 1
                 self.watcher.stir()

@@ -11,8 +11,12 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 
+from redpony.errors import Busy, ClusterDown, Loading, MasterDown, ReadOnly
 from redpony.wire.config import LinkConfig, Remap, Tcp, Unix
 from redpony.wire.link import Link
+
+UNFIT = (Loading, Busy, MasterDown, ReadOnly, ClusterDown)
+"""What a replica says that cannot answer for the moment."""
 
 REST = 1.0
 """Seconds that a replica is left out which cannot answer: loading, or cut off."""

@@ -22,7 +22,6 @@ from redpony.errors import (
     MasterDown,
     Moved,
     NoReplicas,
-    PoolExhausted,
     ProtocolError,
     ReadOnly,
     RedponyError,
@@ -32,7 +31,7 @@ from redpony.errors import (
 )
 from redpony.plan import Batch
 from redpony.wire.topology import splitting
-from redpony.wire.topology.nodes import Node
+from redpony.wire.topology.nodes import UNFIT, Node
 from redpony.wire.topology.shape import Shape, Shard
 from redpony.wire.topology.slots import slot_of
 
@@ -50,7 +49,7 @@ _REROUTED = (
     Loading,
     NoReplicas,
 )
-_UNFIT = (Loading, MasterDown, ReadOnly, ClusterDown)
+_FINAL = (DeadlineExceeded, AuthenticationFailed, ProtocolError)
 FEW: Final = 4
 """So many keys are not worth the bulk way."""
 
@@ -94,17 +93,11 @@ def primary_for(shape: Shape, command: Command) -> Node:
     return (shard or shape.shards[0]).primary
 
 
-def goes_on(link: TopologyLink, command: Command, error: RedponyError) -> bool:
-    """Return whether a route could still lead to an answer; tell what was learnt."""
-    if type(error) is Moved and error.host:
-        link.moved(error.slot, error.host, error.port)
-        return True
+def may_go_on(command: Command, error: RedponyError) -> bool:
+    """Return whether a route could still lead to an answer: nothing was applied."""
     if isinstance(error, _REROUTED):
         return True
-    if not isinstance(error, Unavailable) or isinstance(error, PoolExhausted):
-        return False
-    link.nudge()
-    if isinstance(error, (DeadlineExceeded, AuthenticationFailed, ProtocolError)):
+    if not isinstance(error, Unavailable) or isinstance(error, _FINAL):
         return False
     return error.outcome == "not_sent" or command.kind.safe
 
@@ -112,14 +105,17 @@ def goes_on(link: TopologyLink, command: Command, error: RedponyError) -> bool:
 def refused(
     link: TopologyLink, commands: Sequence[Command], items: list[Any]
 ) -> list[int]:
-    """Return which commands of a batch could still be answered by a route."""
-    if not any([isinstance(item, RedponyError) for item in items]):  # noqa: C419
-        return []
-    return [
-        index
-        for index, (command, item) in enumerate(zip(commands, items, strict=True))
-        if isinstance(item, RedponyError) and goes_on(link, command, item)
-    ]
+    """Return which commands of a batch could still be answered by a route.
+
+    Tells the link what their errors say of the topology.
+    """
+    found: list[int] = []
+    for index, item in enumerate(items):
+        if isinstance(item, RedponyError):
+            link.learn(item)
+            if may_go_on(commands[index], item):
+                found.append(index)
+    return found
 
 
 class Part:
@@ -174,7 +170,7 @@ class Many:
                 found[place] = None
             elif isinstance(item, RedponyError):
                 self.failed.append(place)
-                if part.spare and isinstance(item, _UNFIT):
+                if part.spare and isinstance(item, UNFIT):
                     part.node.rest()
 
     def again(self) -> list[Command]:

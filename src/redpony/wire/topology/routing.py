@@ -36,8 +36,9 @@ from redpony.errors import (
     TryAgain,
     Unavailable,
 )
+from redpony.plan import Replies
 from redpony.wire import outcomes
-from redpony.wire.topology.nodes import Node
+from redpony.wire.topology.nodes import UNFIT, Node
 from redpony.wire.topology.pieces import Chart, Piece, Whole, all_together, wholes_of
 from redpony.wire.topology.shape import Shape, Shard
 
@@ -303,7 +304,7 @@ def _verdict(  # noqa: PLR0911 (a table of what each refusal asks for)
 
 def _from_replica(piece: Piece, error: RedponyError, node: Node) -> _Again | None:
     """Ask somebody else: what a replica cannot answer, another one or the primary can."""
-    if isinstance(error, (Loading, Busy, MasterDown, ReadOnly, ClusterDown)):
+    if isinstance(error, UNFIT):
         node.rest()
     elif not isinstance(error, Unavailable):
         return None
@@ -318,6 +319,14 @@ def _may_succeed(chart: Chart, piece: Piece) -> bool:
 
 def _pause(times: int) -> float:
     return PAUSE * 2.0 ** min(times, 5)
+
+
+def late(label: str, flight: Flight) -> Replies:
+    """Return the answers of a flight for which there was no time left."""
+    error = DeadlineExceeded(
+        f"{label} did not answer within the deadline (DEADLINE)", outcome="not_sent"
+    )
+    return Replies([error] * len(flight.commands))
 
 
 def node_host(node: Node) -> str:
