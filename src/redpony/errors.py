@@ -56,6 +56,12 @@ class DeadlineExceeded(Unavailable, redis_errors.TimeoutError):
 class Unreachable(Unavailable):
     """No connection could be opened."""
 
+    refused = False
+    """Whether nobody listens there: to be told so takes no time."""
+
+    dropped = False
+    """Whether the peer took the connection, and closed it before it said a word."""
+
 
 class PoolExhausted(DeadlineExceeded):
     """All connections were busy until the deadline."""

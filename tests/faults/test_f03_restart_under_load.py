@@ -8,8 +8,8 @@ import pytest
 
 TOPOLOGIES = ("single", "replicated", "sentinel", "cluster")
 
-SOON = 1.0
-"""Seconds of silence after a restart that are the client's: the breaker's longest."""
+SOON = 0.1
+"""Seconds of silence after a restart that are the client's: the breaker's, refused."""
 
 ROOM = 1.0
 

@@ -35,6 +35,10 @@ GARBAGE = {
     "deep nesting": b"*1\r\n" * 100_000,
     "blob error": b"!21\r\nSYNTAX invalid syntax\r\n",
     "attribute": b"|1\r\n+ttl\r\n:3600\r\n",
+    "list of a billion": b"*999999999\r\n",
+    "set of two billion": b"~2147483647\r\n",
+    "map of half a billion": b"%499999999\r\n",
+    "push of a billion": b">999999999\r\n",
 }
 """Each is noticed as soon as it is read; none could be the answer to anything."""
 
@@ -51,6 +55,7 @@ UNFINISHED = {
     "endless bulk string": b"$999999999999\r\nx",
     "endless line": b"+" + b"x" * 100_000,
     "header alone": b"$",
+    "list that lacks an item": b"*2\r\n$1\r\nx\r\n",
 }
 """Each could still become a reply: what ends the wait is the deadline."""
 

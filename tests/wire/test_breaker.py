@@ -12,15 +12,22 @@ from typing import Any
 import pytest
 
 from redpony import events
-from redpony.commands import ECHO, PING
-from redpony.errors import CircuitOpen, DeadlineExceeded, ServerError, Unreachable
+from redpony.commands import ECHO, PING, Command
+from redpony.errors import (
+    CircuitOpen,
+    DeadlineExceeded,
+    RedponyError,
+    ServerError,
+    Unreachable,
+)
 from redpony.wire.breaker import LONGEST, Breaker
-from redpony.wire.config import Tcp
+from redpony.wire.config import LinkConfig, Tcp
+from redpony.wire.link import Link
 from redpony.wire.multiplexer import GRACE
 from tests.hostile import FakeServer, silent
 from tests.servers import Server, free_port
 from tests.wire.conftest import MakeWire
-from tests.wire.links import INCR, READ, until
+from tests.wire.links import INCR, READ, one, until
 
 ERROR = Unreachable("node cannot be reached")
 
@@ -185,6 +192,51 @@ def test_one_thread_of_many_is_the_probe(clock: Clock) -> None:
     assert len(passed) == 1
 
 
+def refusal() -> Unreachable:
+    error = Unreachable("nobody listens")
+    error.refused = True
+    return error
+
+
+def test_a_node_that_refuses_is_looked_at_ten_times_as_often(clock: Clock) -> None:
+    breaker = Breaker("node", 1, 1.0, clock)
+    breaker.failed(refusal())
+    for _ in range(5):
+        assert 0.09 <= wait_out(breaker, clock) <= 0.112
+        breaker.failed(refusal())
+    # One that keeps silent makes callers wait: less often, and less and less so.
+    wait_out(breaker, clock)
+    breaker.failed(ERROR)
+    assert 0.9 <= wait_out(breaker, clock) <= 1.102
+
+
+def test_a_probe_of_a_node_that_refused_has_as_much_time_as_any(clock: Clock) -> None:
+    breaker = Breaker("node", 1, 1.0, clock)
+    breaker.failed(refusal())
+    wait_out(breaker, clock)
+    clock.now += 0.9
+    with pytest.raises(CircuitOpen):
+        breaker.admit()
+    clock.now += 0.2
+    breaker.admit()
+
+
+def test_who_waits_is_turned_away_while_it_is_open(clock: Clock) -> None:
+    breaker = Breaker("node", 1, 1.0, clock)
+    breaker.refuse()
+    breaker.failed(ERROR)
+    with pytest.raises(CircuitOpen):
+        breaker.refuse()
+    # Not while somebody looks: that may well be who waits.
+    wait_out(breaker, clock)
+    breaker.refuse()
+    breaker.failed(ERROR)
+    with pytest.raises(CircuitOpen):
+        breaker.refuse()
+    clock.now += 3
+    breaker.refuse()
+
+
 def test_it_keeps_no_frame_of_a_failed_request_alive(clock: Clock) -> None:
     import gc
     import weakref
@@ -236,11 +288,69 @@ def test_a_silent_server_counts(wire: MakeWire) -> None:
         assert server.accepted == accepted
 
 
-def test_it_is_shared_between_the_colours() -> None:
-    from redpony.wire.config import LinkConfig
-    from redpony.wire.link import Link
-    from tests.wire.links import one
+def test_who_waits_for_a_connection_is_not_kept_waiting_for_a_silent_server() -> None:
+    """The first to give up opens the breaker, and the line behind it dissolves."""
+    with FakeServer(lambda peer: (peer.greet(), peer.silence())) as server:
+        link = impatient(server, deadline=5.0)
+        met: list[Any] = []
 
+        def ask(command: Command) -> None:
+            try:
+                link.run(one(command))
+            except RedponyError as error:
+                met.append(error)
+
+        holder = threading.Thread(target=ask, args=(READ().within(1.0),))
+        holder.start()
+        until(lambda: link.blocking.pool.in_use)
+        line = [threading.Thread(target=ask, args=(INCR(b"n"),)) for _ in range(5)]
+        for each in line:
+            each.start()
+        for each in [holder, *line]:
+            each.join(20)
+        turned_away = sum(type(each) is CircuitOpen for each in met)
+        assert len(met) == 6
+        # The first in line may have the place before the breaker hears of it.
+        assert turned_away >= 4
+
+
+def test_nor_are_loops_that_wait_for_a_connection() -> None:
+    with FakeServer(silent) as server:
+        link = impatient(server)
+        met: list[Any] = []
+
+        def ask() -> None:
+            try:
+                asyncio.run(link.arun(one(READ())))
+            except RedponyError as error:
+                met.append(error)
+
+        holder = threading.Thread(target=ask)
+        holder.start()
+        until(lambda: link.awaiting.loops.places.taken)
+        time.sleep(0.3)
+        line = [threading.Thread(target=ask) for _ in range(5)]
+        for each in line:
+            each.start()
+        for each in [holder, *line]:
+            each.join(20)
+        assert sum(type(each) is CircuitOpen for each in met) >= 4
+
+
+def impatient(server: Any, **config: Any) -> Link:
+    return Link(
+        LinkConfig(
+            Tcp(server.host, server.port),
+            connect_timeout=1.0,
+            pool_size=1,
+            breaker_failures=1,
+            breaker_cooldown=60.0,
+            **config,
+        )
+    )
+
+
+def test_it_is_shared_between_the_colours() -> None:
     link = Link(
         LinkConfig(
             Tcp("127.0.0.1", free_port()), breaker_failures=3, breaker_cooldown=60.0
@@ -297,10 +407,6 @@ def test_a_restart_is_no_failure_of_idle_connections(
 
 
 def test_a_stalled_loop_is_not_the_servers_fault(server: Server) -> None:
-    from redpony.wire.config import LinkConfig
-    from redpony.wire.link import Link
-    from tests.wire.links import one
-
     link = Link(
         LinkConfig(Tcp(server.host, server.port), deadline=0.15, breaker_failures=1)
     )

@@ -54,7 +54,7 @@ class AsyncDriver(AsyncDrive):
         self, config: LinkConfig, breaker: Breaker, renewal: Renewal, facts: Facts
     ) -> None:
         self.config = config
-        self.loops = Loops(config, renewal, breaker.failed, facts)
+        self.loops = Loops(config, renewal, breaker, facts)
         self._breaker = breaker
         self._deadline = config.deadline
         self.label = config.label
@@ -287,6 +287,7 @@ class AsyncDriver(AsyncDrive):
                         ):
                             raise
                         attempt = 2
+                        lasts = error.left or lasts
                         outcomes.tell_retry(self.label, commands, attempt, error)
                     else:
                         if breaker.failures:
@@ -308,18 +309,20 @@ class AsyncDriver(AsyncDrive):
             breaker.admit()
         expires = time.monotonic() + lasts
         while True:
-            connection, opened = await self._connection(lane)
-            if opened:
-                expires = max(expires, time.monotonic() + lasts)
-            if connection.full:
-                left = expires - time.monotonic()
-                await connection.room(_running_loop().time() + left)
-                if not connection.usable:
-                    continue
-            if not safe and connection.is_stale():
-                connection.close()
-                continue
             try:
+                connection, opened = await self._connection(lane)
+                if opened:
+                    expires = max(expires, connection.expires)
+                if connection.full:
+                    left = expires - time.monotonic()
+                    await connection.room(_running_loop().time() + left)
+                    if not connection.usable:
+                        continue
+                if not safe and connection.is_stale():
+                    connection.close()
+                    if opened:
+                        raise outcomes.lost(self.label, EOFError(), sent=False)
+                    continue
                 left = max(expires - time.monotonic(), 0.001)
                 reply = await connection.submit(payload, commands, left)
             except Unavailable as error:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from redpony.commands import Command, Lane, Repeat
 from redpony.errors import (
     Busy,
+    CircuitOpen,
     Loading,
     NoScript,
     NotPrimary,
@@ -312,8 +313,10 @@ class BlockingDriver(BlockingDrive):
         """Return a connection and the time its operation has: see DEADLINE."""
         epoch = self._renewal.epoch
         try:
-            connection, fresh = self.pool.take(expires, check=check)
-        except (PoolExhausted, Loading, Busy, NotPrimary):
+            connection, fresh = self.pool.take(
+                expires, check=check, give_up=self._breaker.refuse
+            )
+        except (PoolExhausted, CircuitOpen, Loading, Busy, NotPrimary):
             raise
         except Unavailable as error:
             # Refused credentials too: not every request may try them again.

@@ -7,6 +7,9 @@ opens it again for twice as long, at most `LONGEST` seconds (or as long as it wa
 reports back (its thread was interrupted) loses its privilege after another
 cool-down: the state rests on times, never on a release.
 
+A refused connection takes no time: such a node is looked at ten times as often, and
+no less often the longer it is gone.
+
 Only what says something about the node counts: refused and lost connections and
 silence. A full pool, an error reply or a stalled event loop does not.
 """
@@ -18,7 +21,7 @@ import time
 from collections.abc import Callable
 
 from redpony import events
-from redpony.errors import CircuitOpen
+from redpony.errors import CircuitOpen, Unreachable
 
 LONGEST = 1.0
 """Seconds: a server that is back is noticed within this, or the first cool-down."""
@@ -66,21 +69,22 @@ class Breaker:
         waits = self._clock() < self._retry_at and not self._probing
         return "open" if waits else "half-open"
 
+    def refuse(self) -> None:
+        """Raise `CircuitOpen` for who waits while the node is left alone."""
+        if self.blocked and not self._probing:
+            now = self._clock()
+            if now < self._retry_at:
+                raise self._open(now)
+
     def admit(self) -> None:
         """Let one probe pass when the time has come; raise `CircuitOpen` else."""
         now = self._clock()
         if not self.blocked:
             return
         if now < self._retry_at:
-            wait = self._retry_at - now
-            raise CircuitOpen(
-                f"{self._node} failed {self.failures} times in a row and is left "
-                f"alone for {wait:.1f} s more; the last error was: "
-                f"{self._last_error}",
-                outcome="not_sent",
-            )
+            raise self._open(now)
         # One probe: whoever comes next within the cool-down is turned away.
-        self._retry_at = now + self._cooldown
+        self._retry_at = now + max(self._cooldown, self._first_cooldown)
         self._probing = True
         events.emit(events.BreakerChanged("", self._node, "half-open"))
 
@@ -104,11 +108,23 @@ class Breaker:
             if not self._probing:
                 return  # it was under way when the breaker opened
             self._probing = False
+        if isinstance(error, Unreachable) and error.refused:
+            self._cooldown = self._first_cooldown / 10
+        elif again:
             longest = max(LONGEST, self._first_cooldown)
-            self._cooldown = min(self._cooldown * 2, longest)
+            longer = max(self._cooldown * 2, self._first_cooldown)
+            self._cooldown = min(longer, longest)
         # The jitter keeps many processes from probing in step.
         pause = self._cooldown * random.uniform(0.9, 1.1)  # noqa: S311
         self._retry_at = self._clock() + pause
         self.blocked = True
         if not again:
             events.emit(events.BreakerChanged("", self._node, "open", error))
+
+    def _open(self, now: float) -> CircuitOpen:
+        return CircuitOpen(
+            f"{self._node} failed {self.failures} times in a row and is left alone "
+            f"for {self._retry_at - now:.1f} s more; the last error was: "
+            f"{self._last_error}",
+            outcome="not_sent",
+        )

@@ -23,7 +23,7 @@ import os
 import socket
 import time
 import weakref
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,7 @@ from redpony import events
 from redpony.commands import Access, Command, Kind, Lane, Repeat
 from redpony.errors import (
     Busy,
+    CircuitOpen,
     Loading,
     NotPrimary,
     PoolExhausted,
@@ -38,6 +39,7 @@ from redpony.errors import (
     Unavailable,
 )
 from redpony.wire import naming, outcomes, tls
+from redpony.wire.breaker import Breaker
 from redpony.wire.config import LinkConfig, Tcp, Unix
 from redpony.wire.credentials import Renewal
 from redpony.wire.handshake import Facts, credentials, handshake
@@ -88,7 +90,7 @@ class LoopConnections:
         if current is not None and current.usable:
             return current
         task = self._opening.get(lane)
-        if task is None:
+        if task is None or _came_to_nothing(task):
             task = self.loop.create_task(self._open())
             self._opening[lane] = task
             task.add_done_callback(lambda done: self._opened(lane, done))
@@ -99,7 +101,8 @@ class LoopConnections:
             self._expected -= 1
 
     def _opened(self, lane: Lane, task: asyncio.Task[Multiplexer]) -> None:
-        self._opening.pop(lane, None)
+        if self._opening.get(lane) is task:
+            del self._opening[lane]
         if task.cancelled() or task.exception() is not None:
             return
         if not task.result().usable:
@@ -199,6 +202,7 @@ class LoopConnections:
             address = await asyncio.to_thread(address.resolve)
         expires = time.monotonic() + limit
         connection = Multiplexer(config, self.loop, failed=_not_yet, closed=self._gone)
+        connection.expires = expires
         try:
             while not self._registry.places.take(connection):
                 left = expires - time.monotonic()
@@ -206,23 +210,25 @@ class LoopConnections:
                     raise outcomes.crowded(config.label, config.pool_size)
                 self._registry.ask_for_room(self.loop)
                 await self._registry.places.wait(min(left, SLICE))
+                self._registry.breaker.refuse()
             self._all.add(connection)
             async with asyncio.timeout(max(expires - time.monotonic(), 0.001)):
                 await self._connect(connection, address, expires)
                 await self._introduce(connection, limit)
         except BaseException as error:
-            connection.close(error if isinstance(error, Unavailable) else None)
-            self._gone(connection)
             failure = _not_opened(config, error)
             if isinstance(failure, Unavailable) and not isinstance(
-                failure, (PoolExhausted, Loading, Busy, NotPrimary)
+                failure, (PoolExhausted, CircuitOpen, Loading, Busy, NotPrimary)
             ):
                 # Refused credentials too: not every request may try them again.
-                self._registry.failed(failure)
+                self._registry.breaker.failed(failure)
+            # Who waits for the place looks at the breaker first.
+            connection.close(error if isinstance(error, Unavailable) else None)
+            self._gone(connection)
             if failure is error:
                 raise
             raise failure from error
-        connection.greeted(self._registry.failed)
+        connection.greeted(self._registry.breaker.failed)
         events.emit(events.Connection("", config.label, "opened"))
         return connection
 
@@ -314,12 +320,12 @@ class Loops:
         self,
         config: LinkConfig,
         renewal: Renewal,
-        failed: Callable[[BaseException], None],
+        breaker: Breaker,
         facts: Facts,
     ) -> None:
         self.config = config
         self.facts = facts
-        self.failed = failed
+        self.breaker = breaker
         self.places = Places(config.pool_size)
         self.by_loop: dict[asyncio.AbstractEventLoop, LoopConnections] = {}
         self._renewal = renewal
@@ -370,6 +376,17 @@ class Loops:
                 loop.call_soon_threadsafe(state.reauthenticate, words)
 
 
+def _came_to_nothing(task: asyncio.Task[Multiplexer]) -> bool:
+    """Whether a connection was opened, and is lost already.
+
+    Before the loop has told `_opened`: to await the same task again would return at
+    once, with the same connection, for ever.
+    """
+    if not task.done() or task.cancelled() or task.exception() is not None:
+        return False
+    return not task.result().usable
+
+
 def _not_yet(error: BaseException) -> None:
     """Tell nobody of a failure: whoever opens the connection does."""
 
@@ -379,7 +396,8 @@ def _not_opened(config: LinkConfig, error: BaseException) -> BaseException:
     if isinstance(error, (OSError, EOFError)):
         return cannot_connect(config, error)
     if type(error) is Unavailable and error.outcome == "unknown":
-        return cannot_connect(config, error.__cause__ or EOFError())
+        lost = error.__cause__ or EOFError()
+        return cannot_connect(config, lost, accepted=True)
     if isinstance(error, Unavailable) and error.outcome == "unknown":
         # Only the handshake was under way.
         error.outcome = "not_sent"

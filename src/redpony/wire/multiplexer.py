@@ -15,7 +15,9 @@ holds:
   that the loop itself was stalled counts neither against the entries nor
   against the breaker.
 * An entry that gave up stays in the queue until its reply comes. If that takes
-  twice its time the connection is closed: it may never come.
+  twice its time the connection is closed: it may never come. So it is when all
+  answers come late, one after the other: the peer may have left one out, and what
+  looks like a late answer is the next one.
 * What is in flight is bounded, in number and in bytes; whoever comes on top
   waits for room, within the deadline.
 """
@@ -35,9 +37,10 @@ from redpony.wire import outcomes
 from redpony.wire.config import LinkConfig
 from redpony.wire.handshake import Features
 from redpony.wire.replies import (
-    ATTRIBUTE,
     INCOMPLETE,
+    LISTS,
     PushNotification,
+    check_head,
     misfit,
     new_reader,
     out_of_step,
@@ -47,6 +50,7 @@ BUFFER = 65536
 GRACE = 0.05
 OVERRUN = 0.25
 LONGEST = 3600.0
+LATE = 3
 _GONE = getattr(select, "POLLRDHUP", 0) | getattr(select, "POLLHUP", 0)
 
 
@@ -73,6 +77,8 @@ class Multiplexer(asyncio.BufferedProtocol):
         self.features = Features()
         self.sock: socket.socket | None = None
         self.usable = True
+        self.expires = 0.0
+        """Until when who opens it may wait for an answer, by `time.monotonic`."""
         self.is_greeted = False
         self.full = False
         """Whether a newcomer has to wait for room."""
@@ -99,6 +105,7 @@ class Multiplexer(asyncio.BufferedProtocol):
         self._spared_until = 0.0
         self._patient_until = 0.0
         self._received = self._heard = 0
+        self._late = 0
         self._buffer = bytearray(BUFFER)
         self._view = memoryview(self._buffer)
         self._poll: Any = None
@@ -212,10 +219,10 @@ class Multiplexer(asyncio.BufferedProtocol):
         self._received += nbytes
         pending = self._pending
         gets = self._gets
-        answered = 0
+        answered = late = 0
         try:
-            if self._buffer[0] == ATTRIBUTE and not self._has_data():
-                raise out_of_step(self.label)
+            if self._buffer[0] in LISTS and not self._has_data():
+                check_head(self._buffer[: min(nbytes, 16)], self.label)
             self._feed(self._buffer, 0, nbytes)
             while True:
                 reply = gets()
@@ -237,6 +244,8 @@ class Multiplexer(asyncio.BufferedProtocol):
                 answered += size
                 if not future.done():
                     future.set_result(reply)
+                elif not future.cancelled():
+                    late += 1
         except RedponyError as error:
             self.close(error)
         except TypeError as error:
@@ -253,6 +262,10 @@ class Multiplexer(asyncio.BufferedProtocol):
             self.close(error)
             raise
         self._bytes_in_flight -= answered
+        if late:
+            self._late += late
+        elif answered and self._late:
+            self._late = 0
         if self.full:
             self._admit()
 
@@ -337,10 +350,12 @@ class Multiplexer(asyncio.BufferedProtocol):
         if stalled:
             self._spared_until = now + GRACE
         soonest = now + LONGEST
+        waiting = False
         for future, _, _, expires, lasts, _ in self._pending:
             until = max(expires, self._spared_until)
             if until > now and not future.done():
                 soonest = min(soonest, until)
+                waiting = True
                 continue
             if not future.done():
                 error = outcomes.overdue(self.label, lasts)
@@ -350,6 +365,9 @@ class Multiplexer(asyncio.BufferedProtocol):
                 self.close(outcomes.overdue(self.label, lasts))
                 return
             soonest = min(soonest, until + lasts)
+        if self._late >= LATE and not waiting:
+            self.close(outcomes.overdue(self.label, self._pending[0][4]))
+            return
         self._watch(max(soonest, now + 0.001))
 
     def _admit(self) -> None:

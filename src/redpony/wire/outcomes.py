@@ -23,8 +23,7 @@ from redpony.errors import (
     Unreachable,
 )
 
-_FINAL = (DeadlineExceeded, ProtocolError, AuthenticationFailed, Unreachable)
-_FINAL_ANYWHERE = (DeadlineExceeded, ProtocolError, AuthenticationFailed)
+_FINAL = (DeadlineExceeded, ProtocolError, AuthenticationFailed)
 
 
 def all_safe(commands: Sequence[Command]) -> bool:
@@ -36,12 +35,14 @@ def may_repeat(error: Unavailable, *, safe: bool) -> bool:
     """Whether a flight that met this error may be sent once more."""
     if isinstance(error, _FINAL):
         return False
+    if isinstance(error, Unreachable):
+        return error.dropped
     return safe or error.outcome == "not_sent"
 
 
 def is_final(error: Unavailable) -> bool:
     """Whether another server of the same topology would meet the same."""
-    return isinstance(error, _FINAL_ANYWHERE)
+    return isinstance(error, _FINAL)
 
 
 def wants_another_try(item: Any, command: Command) -> bool:
@@ -81,7 +82,7 @@ def lost(node: str, error: BaseException, *, sent: bool) -> Unavailable:
 def overdue(node: str, seconds: float, *, sent: bool = True) -> DeadlineExceeded:
     """Return the error for an answer that did not come in time."""
     return DeadlineExceeded(
-        f"{node} did not answer within {seconds:g} s (DEADLINE)",
+        f"{node} did not answer within {seconds:.3g} s (DEADLINE)",
         outcome="unknown" if sent else "not_sent",
     )
 

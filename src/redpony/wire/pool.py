@@ -22,6 +22,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from redpony import events
@@ -36,9 +37,10 @@ from redpony.wire import outcomes
 from redpony.wire.config import LinkConfig
 from redpony.wire.handshake import Facts, Features, credentials, handshake
 from redpony.wire.replies import (
-    ATTRIBUTE,
     INCOMPLETE,
+    LISTS,
     PushNotification,
+    check_head,
     new_reader,
     out_of_step,
     pack,
@@ -89,10 +91,11 @@ class Connection:
         except StopIteration as done:
             self.features = done.value
         except (OSError, EOFError) as error:
+            accepted = self.stream is not None
             self.close()
             if is_interrupt(error):
                 raise
-            raise cannot_connect(config, error) from error
+            raise cannot_connect(config, error, accepted=accepted) from error
         except Unavailable as error:
             self.close()
             # Only the handshake was under way.
@@ -135,8 +138,8 @@ class Connection:
     def answer(self, started: float, lasts: float) -> Any:
         """Return the one reply that is due, `lasts` seconds after `started`."""
         data = self.stream.receive_within(lasts)  # type: ignore[union-attr]
-        if data[0] == ATTRIBUTE:
-            raise out_of_step("The server")
+        if data[0] in LISTS:
+            check_head(data, "The server")
         self._feed(data)
         reply = self._gets()
         while reply is INCOMPLETE or type(reply) is PushNotification:
@@ -149,8 +152,8 @@ class Connection:
 
     def _take_in(self, expires: float) -> None:
         data = self.stream.receive(expires)  # type: ignore[union-attr]
-        if data[0] == ATTRIBUTE and not self._has_data():
-            raise out_of_step("The server")
+        if data[0] in LISTS and not self._has_data():
+            check_head(data, "The server")
         self._feed(data)
 
     def read_many(self, count: int, expires: float) -> list[Any]:
@@ -236,12 +239,19 @@ class Pool:
     def in_use(self) -> int:
         return len(self._alive) - len(self.idle)
 
-    def take(self, expires: float, *, check: bool = False) -> tuple[Connection, bool]:
+    def take(
+        self,
+        expires: float,
+        *,
+        check: bool = False,
+        give_up: Callable[[], None] = lambda: None,
+    ) -> tuple[Connection, bool]:
         """Return a connection, and whether it was opened for this call.
 
         `check` leaves out connections that the server has closed meanwhile: for
         commands that must not run into an end of file. Waits for a free one
-        until `expires`; an opening one has CONNECT_TIMEOUT instead.
+        until `expires`; an opening one has CONNECT_TIMEOUT instead. `give_up` is
+        asked now and then meanwhile, and raises if there is no sense in it.
         """
         while True:
             try:
@@ -252,6 +262,7 @@ class Pool:
                     return fresh, True
                 handed = self._wait(expires)
                 if handed is None:
+                    give_up()
                     continue
                 connection = handed
             if check and connection.stream is not None and connection.stream.is_stale():

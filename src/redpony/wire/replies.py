@@ -16,8 +16,11 @@ import hiredis
 from redpony.commands import Argument, Command, Kind
 from redpony.errors import ProtocolError, RedponyError, from_reply
 
-ATTRIBUTE: Final = ord("|")
-"""The first byte of an attribute, which hiredis hands out as if it were a reply."""
+LISTS: Final = b"*~%>|"
+"""First bytes whose replies are looked at before hiredis reads them: `check_head`."""
+
+_ATTRIBUTE: Final = ord("|")
+_DIGITS: Final = 8
 
 
 class Garbled(ProtocolError):
@@ -71,6 +74,24 @@ def misfit(kind: Kind, reply: Any) -> ProtocolError | None:
         "is: the connection was out of step and has been closed",
         outcome="unknown",
     )
+
+
+def check_head(data: bytes | bytearray, label: str) -> None:
+    """Raise for the head of a list that hiredis should not see.
+
+    An attribute, which it hands out as if it were a reply. And a list of ten million
+    items or more: it makes room for all of them at the word of the peer, and to give
+    back room for a billion holds the interpreter for many seconds (measured).
+    """
+    if data[0] == _ATTRIBUTE:
+        raise out_of_step(label)
+    digits = data[1 : 1 + _DIGITS]
+    if len(digits) == _DIGITS and digits.isdigit():
+        raise ProtocolError(
+            f"{label} announced a list of more than {10 ** (_DIGITS - 1):,} items; no "
+            "command of ours has such an answer, and the connection has been closed",
+            outcome="unknown",
+        )
 
 
 def out_of_step(label: str) -> ProtocolError:

@@ -261,8 +261,13 @@ class UnreachableInTime(Unreachable, DeadlineExceeded):
     """Nobody answered at the address: unreachable, and late."""
 
 
-def cannot_connect(config: LinkConfig, error: BaseException) -> Unavailable:
-    """Return the error for a server that could not be reached."""
+def cannot_connect(
+    config: LinkConfig, error: BaseException, *, accepted: bool = False
+) -> Unavailable:
+    """Return the error for a server that could not be reached.
+
+    `accepted`: there was a connection already.
+    """
     if isinstance(error, Unavailable):
         return error
     if isinstance(error, TimeoutError):
@@ -287,8 +292,11 @@ def cannot_connect(config: LinkConfig, error: BaseException) -> Unavailable:
     why = error.strerror if isinstance(error, OSError) and error.strerror else error
     if isinstance(error, EOFError):
         why = "it closed the connection"
-    return Unreachable(
+    failure = Unreachable(
         f"{config.address} cannot be reached ({why}); is the server running, and "
         "is LOCATION right?" + config.hint,
         outcome="not_sent",
     )
+    failure.refused = isinstance(error, (ConnectionRefusedError, FileNotFoundError))
+    failure.dropped = accepted
+    return failure

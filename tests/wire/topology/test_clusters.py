@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -29,6 +31,7 @@ from redpony.commands import (
 from redpony.errors import (
     ClusterDown,
     CrossSlot,
+    DeadlineExceeded,
     InvalidSetting,
     RedponyError,
     TryAgain,
@@ -351,7 +354,9 @@ def test_a_primary_that_dies_is_replaced_and_the_others_go_on(
     ] == [b"1"] * len(others)
     for key in mine:
         assert link.until_answered(INCR(key)) == 2
-    assert link.ask(MGET(*KEYS)) == [b"2" if key in mine else b"1" for key in KEYS]
+    assert link.until_answered(MGET(*KEYS)) == [
+        b"2" if key in mine else b"1" for key in KEYS
+    ]
 
 
 @pytest.mark.flavour("valkey")
@@ -549,37 +554,82 @@ def test_an_empty_host_is_the_host_that_was_asked(host: bytes, colour: Colour) -
         link.close()
 
 
+class Says:
+    """What a made-up server of a cluster says: who has which part of the slots."""
+
+    def __init__(self, epoch: int, state: str, ports: Sequence[int]) -> None:
+        self.epoch = epoch
+        self.state = state
+        self.ports = ports
+
+    def __call__(self, peer: Peer) -> None:
+        command = peer.greet(HELLO.replace(b"standalone", b"cluster"))
+        while True:
+            name = b" ".join(command[:2]).upper()
+            peer.send(self._slots() if name == b"CLUSTER SLOTS" else self._info())
+            command = peer.read()
+
+    def _slots(self) -> bytes:
+        count = len(self.ports)
+        edges = [16384 * number // count for number in range(count + 1)]
+        parts = [
+            b"*3\r\n:%d\r\n:%d\r\n*3\r\n$9\r\n127.0.0.1\r\n:%d\r\n$2\r\nid\r\n"
+            % (start, end - 1, port)
+            for (start, end), port in zip(
+                itertools.pairwise(edges), self.ports, strict=True
+            )
+        ]
+        return b"*%d\r\n" % count + b"".join(parts)
+
+    def _info(self) -> bytes:
+        lines = (f"cluster_state:{self.state}", f"cluster_current_epoch:{self.epoch}")
+        text = "".join(f"{line}\r\n" for line in lines).encode()
+        return b"$%d\r\n%b\r\n" % (len(text), text)
+
+
+def made_up(stack: contextlib.ExitStack, colour: Colour, said: list[Says]) -> Topo:
+    """Return a link to made-up servers, all of which are its seeds."""
+    fakes = [stack.enter_context(FakeServer(each)) for each in said]
+    seeds = tuple(Tcp(each.host, each.port) for each in fakes)
+    link = Topo.to(colour, LinkConfig(address=seeds[0]), ClusterTopology(seeds=seeds))
+    stack.callback(link.close)
+    return link
+
+
 @ONE_COLOUR
 def test_of_what_several_say_the_newest_is_believed(colour: Colour) -> None:
-    def says(epoch: int, state: str, port: int) -> Any:
-        def script(peer: Peer) -> None:
-            command = peer.greet(HELLO.replace(b"standalone", b"cluster"))
-            while True:
-                name = b" ".join(command[:2]).upper()
-                if name == b"CLUSTER SLOTS":
-                    peer.send(
-                        b"*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n$9\r\n127.0.0.1\r\n"
-                        b":%d\r\n$2\r\nid\r\n" % port
-                    )
-                else:
-                    text = (
-                        f"cluster_state:{state}\r\ncluster_current_epoch:{epoch}\r\n"
-                    ).encode()
-                    peer.send(b"$%d\r\n%b\r\n" % (len(text), text))
-                command = peer.read()
-
-        return script
-
     with contextlib.ExitStack() as stack:
         said = [(3, "ok", 1), (7, "ok", 2), (9, "fail", 3), (5, "ok", 4)]
-        fakes = [stack.enter_context(FakeServer(says(*each))) for each in said]
-        seeds = tuple(Tcp(each.host, each.port) for each in fakes)
-        link = Topo.to(
-            colour, LinkConfig(address=seeds[0]), ClusterTopology(seeds=seeds)
-        )
+        link = made_up(stack, colour, [Says(*each, [port]) for *each, port in said])
         assert link.look() is None
         assert link.ports["primaries"] == [2]
-        link.close()
+
+
+@ONE_COLOUR
+def test_what_was_known_is_not_given_up_for_what_is_older(colour: Colour) -> None:
+    """A few are asked at a time, and those may not have heard of it."""
+    with contextlib.ExitStack() as stack:
+        said = [Says(5, "ok", []) for _ in range(9)]
+        link = made_up(stack, colour, said)
+        ports = [each.port for each in link.link.topology.seeds]
+        for each in said:
+            each.ports = ports
+        assert link.look() is None
+        assert link.ports["primaries"] == ports
+        said[0].epoch, said[0].ports = 9, ports[::-1]
+        for _ in range(200):
+            assert link.look() is None
+            if link.ports["primaries"] == ports[::-1]:
+                break
+        for _ in range(30):
+            assert link.look() is None
+            assert link.ports["primaries"] == ports[::-1]
+        # A cluster that was made anew counts from the beginning.
+        said[0].epoch, said[0].ports = 1, ports
+        for each in said:
+            each.epoch = 1
+        assert link.look() is None
+        assert link.ports["primaries"] == ports
 
 
 def test_errors_of_a_server_are_the_callers(cluster: Cluster, topo: MakeTopo) -> None:
@@ -590,3 +640,30 @@ def test_errors_of_a_server_are_the_callers(cluster: Cluster, topo: MakeTopo) ->
     assert not isinstance(met, (Unavailable, TryAgain))
     replies = link.ask_all(GET(KEYS[0]), GET(KEYS[1]))
     assert [isinstance(each, RedponyError) for each in replies] == [True, False]
+
+
+# -- time ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_second_server_has_what_the_first_one_left_of_the_deadline(
+    together: bool, cluster: Cluster, topo: MakeTopo
+) -> None:
+    """Each of the two answers in time, and both together do not."""
+    with Proxies(cluster.nodes) as proxies:
+        seeds = [each.address for each in proxies]
+        link = topo(cluster, at=seeds, remap=proxies.remap, deadline=1.0, refresh=60)
+        for key in KEYS:
+            link.ask(SET(key, b"v"))
+        with moved_slot(cluster, KEYS[0]):
+            for proxy in proxies:
+                proxy.latency(600)
+            if together:
+                (met,) = link.ask_all(GET(KEYS[0])).items
+            else:
+                met = link.meet(GET(KEYS[0]))
+            assert isinstance(met, DeadlineExceeded)
+            for proxy in proxies:
+                proxy.heal()
+            assert link.until_answered(GET(KEYS[0])) == b"v"
+        link.close()

@@ -50,6 +50,7 @@ class RoutedAsyncDriver(AsyncDrive):
         """Return the reply to one command, or raise."""
         link = self._link
         shape = link.known
+        expires = monotonic() + (command.timeout or self._deadline)
         if shape is not None:
             node = quick.node_for(shape, command, self._reads_replicas)
             if node is not None:
@@ -57,13 +58,13 @@ class RoutedAsyncDriver(AsyncDrive):
                     reply = await node.awaiting.ask(command)
                 except RedponyError as error:
                     link.learn(error)
-                    if not quick.may_go_on(command, error):
+                    if not quick.may_go_on(command, error) or monotonic() >= expires:
                         raise
                 else:
                     if self._reads_replicas and command.kind.access is _WRITE:
                         link.wrote()
                     return reply
-        items = await self._travel([command], command.timeout)
+        items = await self._travel([command], expires)
         if isinstance(items[0], RedponyError):
             raise items[0]
         return items[0]
@@ -77,18 +78,19 @@ class RoutedAsyncDriver(AsyncDrive):
         commands = batch.commands
         if not commands:
             return Replies([])
-        lasts = lasts or commands[0].timeout
+        lasts = lasts or commands[0].timeout or self._deadline
+        expires = monotonic() + lasts
         how = {"together": batch.same_connection, "atomic": batch.atomic}
         try:
             shape = self._link.known
             if shape is None or shape.table is not None or self._reads_replicas:
-                return Replies(await self._travel(commands, lasts, **how))
+                return Replies(await self._travel(commands, expires, **how))
             # One server has it all: its own driver, and the route for the rest.
             replies = await shape.shards[0].primary.awaiting.ask_all(batch, lasts)
             refused = quick.refused(self._link, commands, replies.items)
-            if refused:
+            if refused and monotonic() < expires:
                 again = [commands[index] for index in refused]
-                items = await self._travel(again, lasts, **how)
+                items = await self._travel(again, expires, **how)
                 for index, item in zip(refused, items, strict=True):
                     replies.items[index] = item
         except Unavailable as error:
@@ -116,16 +118,14 @@ class RoutedAsyncDriver(AsyncDrive):
     async def _travel(
         self,
         commands: Sequence[Command],
-        lasts: float | None,
+        expires: float,
         *,
         together: bool = False,
         atomic: bool = False,
     ) -> list[Any]:
         link = self._link
-        lasts = lasts or self._deadline
-        expires = monotonic() + lasts
         if link.known is None:
-            await link.afind(max(lasts, self._patience))
+            await link.afind(max(expires - monotonic(), self._patience))
             expires = max(expires, monotonic() + self._deadline)
         writes = any(each.kind.access is _WRITE for each in commands)
         fresh = writes or link.reads_fresh

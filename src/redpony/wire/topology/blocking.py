@@ -38,6 +38,7 @@ class RoutedDriver(BlockingDrive):
         """Return the reply to one command, or raise."""
         link = self._link
         shape = link.known
+        expires = monotonic() + (command.timeout or self._deadline)
         if shape is not None:
             node = quick.node_for(shape, command, self._reads_replicas)
             if node is not None:
@@ -45,13 +46,13 @@ class RoutedDriver(BlockingDrive):
                     reply = node.blocking.ask(command)
                 except RedponyError as error:
                     link.learn(error)
-                    if not quick.may_go_on(command, error):
+                    if not quick.may_go_on(command, error) or monotonic() >= expires:
                         raise
                 else:
                     if self._reads_replicas and command.kind.access is _WRITE:
                         link.wrote()
                     return reply
-        items = self._travel([command], command.timeout)
+        items = self._travel([command], expires)
         if isinstance(items[0], RedponyError):
             raise items[0]
         return items[0]
@@ -65,18 +66,19 @@ class RoutedDriver(BlockingDrive):
         commands = batch.commands
         if not commands:
             return Replies([])
-        lasts = lasts or commands[0].timeout
+        lasts = lasts or commands[0].timeout or self._deadline
+        expires = monotonic() + lasts
         how = {"together": batch.same_connection, "atomic": batch.atomic}
         try:
             shape = self._link.known
             if shape is None or shape.table is not None or self._reads_replicas:
-                return Replies(self._travel(commands, lasts, **how))
+                return Replies(self._travel(commands, expires, **how))
             # One server has it all: its own driver, and the route for the rest.
             replies = shape.shards[0].primary.blocking.ask_all(batch, lasts)
             refused = quick.refused(self._link, commands, replies.items)
-            if refused:
+            if refused and monotonic() < expires:
                 again = [commands[index] for index in refused]
-                items = self._travel(again, lasts, **how)
+                items = self._travel(again, expires, **how)
                 for index, item in zip(refused, items, strict=True):
                     replies.items[index] = item
         except Unavailable as error:
@@ -104,13 +106,12 @@ class RoutedDriver(BlockingDrive):
     def _travel(
         self,
         commands: Any,
-        lasts: float | None,
+        expires: float,
         *,
         together: bool = False,
         atomic: bool = False,
     ) -> list[Any]:
         link = self._link
-        expires = monotonic() + (lasts or self._deadline)
         if link.known is None:
             link.find(max(expires, monotonic() + self._patience))
             expires = max(expires, monotonic() + self._deadline)

@@ -25,6 +25,21 @@ ASKED = 4
 """How many servers are asked at a time."""
 
 
+class Answer:
+    """What one server says of the slots."""
+
+    def __init__(self, node: Node, slots: list[Any], info: dict[str, str]) -> None:
+        self.node = node
+        self.slots = slots
+        self.epoch = int(info.get("cluster_current_epoch", 0))
+        self.rank = (
+            info.get("cluster_state", "ok") == "ok",
+            self.epoch,
+            int(info.get("cluster_slots_ok", 0)),
+        )
+        """The higher, the sooner it is believed."""
+
+
 class ClusterView:
     """Finds out which server has which slot."""
 
@@ -46,41 +61,34 @@ class ClusterView:
         random.shuffle(known)
         rounds = [known[:ASKED], known[ASKED : 3 * ASKED], self._rest(before)]
         failures: list[RedponyError] = []
+        best: Answer | None = None
         for nodes in rounds:
-            best = self._best(nodes, failures) if nodes else None
-            if best is not None:
-                shape = self._shape(*best)
-                if shape.shards:
-                    return shape
-        raise _nobody(failures, self._seeds)
+            for answer in self._ask(nodes, failures):
+                if best is None or answer.rank > best.rank:
+                    best = answer
+            # Those who have not heard yet what others knew already are not enough.
+            if best is not None and best.epoch >= self.epoch:
+                break
+        if best is None:
+            raise _nobody(failures, self._seeds)
+        self.epoch = best.epoch
+        return self._shape(best.node, best.slots)
 
     def _rest(self, before: Shape | None) -> list[Node]:
         seen = dict.fromkeys([*self._seeds, *(before.nodes if before else ())])
         return list(seen)
 
-    def _best(
-        self, nodes: list[Node], failures: list[RedponyError]
-    ) -> tuple[Node, list[Any]] | None:
-        best: tuple[tuple[bool, int, int], Node, list[Any]] | None = None
-        for node, (slots, info) in ask_all(nodes, (CLUSTER_SLOTS(), CLUSTER_INFO())):
+    def _ask(self, nodes: list[Node], failures: list[RedponyError]) -> list[Answer]:
+        """Return what servers say of the slots, of those who know any."""
+        found: list[Answer] = []
+        questions = (CLUSTER_SLOTS(), CLUSTER_INFO())
+        for node, (slots, info) in ask_all(nodes, questions) if nodes else ():
             assert isinstance(node, Node)
             if isinstance(slots, RedponyError):
                 failures.append(slots)
-                continue
-            if not slots:
-                continue
-            said = _lines(info)
-            rank = (
-                said.get("cluster_state", "ok") == "ok",
-                int(said.get("cluster_current_epoch", 0)),
-                int(said.get("cluster_slots_ok", 0)),
-            )
-            if best is None or rank > best[0]:
-                best = (rank, node, slots)
-        if best is None:
-            return None
-        self.epoch = max(self.epoch, best[0][1])
-        return best[1], best[2]
+            elif slots:
+                found.append(Answer(node, slots, _lines(info)))
+        return found
 
     def _shape(self, asked: Node, slots: list[Any]) -> Shape:
         last = self._last

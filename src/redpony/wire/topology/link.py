@@ -184,10 +184,13 @@ class TopologyLink:
             self.moves += 1
         if same:
             return
+        # A cluster's server that does not lead says who does, which is worth more;
+        # only one that was told to answer for its primary would keep it to itself.
+        tells = shape.table is not None and not self.reads_replicas
         for node in shape.replicas:
             node.demand("")
         for node in shape.primaries:
-            node.demand("master")
+            node.demand("" if tells else "master")
         self.known = shape
         if before is not None:
             for node in set(shape.primaries) - set(before.primaries):
