@@ -17,8 +17,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import itertools
 import os
+import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -105,6 +108,27 @@ def _is_wanted(item: pytest.Item, config: pytest.Config) -> bool:
         return False
     few = config.getoption("--places") == "few"
     return not few or params.get("server") in {None, *FEW}
+
+
+def _watchers() -> set[threading.Thread]:
+    """Return the threads that look after a topology."""
+    return {
+        each
+        for each in threading.enumerate()
+        if each.name.startswith("redpony ") and " asks " not in each.name
+    }
+
+
+@pytest.fixture(autouse=True)
+def no_watcher_is_left() -> Iterator[None]:
+    """A topology that nobody closed would be looked after during the tests to come."""
+    before = _watchers()
+    yield
+    end = time.monotonic() + 10
+    while left := _watchers() - before:
+        assert time.monotonic() < end, f"still there: {left}"
+        gc.collect()
+        time.sleep(0.05)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,6 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
+from redpony import connections
 from tests.management.guard import SECRET, allow
 from tests.servers import Server
 
@@ -29,7 +30,7 @@ class Ran:
 
 
 @pytest.fixture
-def manage() -> Callable[..., Ran]:
+def manage() -> Iterator[Callable[..., Ran]]:
     def run(*words: str, caches: dict[str, Any], **settings: Any) -> Ran:
         out = io.StringIO()
         with override_settings(CACHES=caches, **settings):
@@ -41,7 +42,9 @@ def manage() -> Callable[..., Ran]:
                 return Ran(out.getvalue() + str(error), error.returncode)
         return Ran(out.getvalue(), 0)
 
-    return run
+    yield run
+    # Here, the process does not end with the command.
+    connections.close_all()
 
 
 @pytest.fixture(autouse=True)

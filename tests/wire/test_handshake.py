@@ -24,7 +24,7 @@ from redpony.errors import (
 )
 from redpony.wire.config import LinkConfig, Secret, Tcp
 from redpony.wire.link import Link
-from tests.hostile import HELLO, OK, FakeServer, Peer, answers, resets
+from tests.hostile import HELLO, OK, FakeServer, Peer
 from tests.servers import Server
 from tests.wire.conftest import MakeWire
 from tests.wire.links import (
@@ -585,33 +585,3 @@ def test_no_event_holds_a_secret(wire: MakeWire, cold_server: Any) -> None:
     for event in told:
         assert PASSWORD not in repr(event)
         assert OTHER not in repr(event)
-
-
-def hangs_up(peer: Any) -> None:
-    """Close the connection when the greeting has come."""
-    peer.read_bytes()
-
-
-@pytest.mark.parametrize("rude", [hangs_up, resets], ids=["closed", "reset"])
-@pytest.mark.parametrize("kind", [READ, INCR], ids=["read", "write"])
-def test_a_connection_that_is_cut_in_the_handshake_is_opened_once_more(
-    rude: Any, kind: Any, wire: MakeWire
-) -> None:
-    """`CLIENT KILL TYPE normal` hits whoever has just come; nothing was sent yet."""
-    with FakeServer(rude, answers(b":1\r\n")) as server:
-        assert wire(server).ask(kind(b"n")) == 1
-        assert server.accepted == 2
-
-
-def test_one_that_is_cut_again_and_again_is_given_up(wire: MakeWire) -> None:
-    with FakeServer(hangs_up) as server:
-        met = wire(server, breaker_failures=9).meet(INCR(b"n"))
-        assert isinstance(met, Unreachable)
-        assert met.outcome == "not_sent"
-        assert server.accepted == 2
-
-
-def test_without_retries_the_first_cut_is_the_last(wire: MakeWire) -> None:
-    with FakeServer(hangs_up, answers(b":1\r\n")) as server:
-        assert isinstance(wire(server, retries=0).meet(INCR(b"n")), Unreachable)
-        assert server.accepted == 1

@@ -16,9 +16,9 @@ from redpony.commands import BLPOP, ECHO, PING, WAIT, Lane
 from redpony.errors import DeadlineExceeded, PoolExhausted, Unavailable
 from redpony.wire.config import LinkConfig, Tcp, Unix
 from redpony.wire.link import Link
-from tests.hostile import HELLO, OK, FakeServer, Peer
+from tests.hostile import OK, FakeServer, Peer
 from tests.servers import Server
-from tests.wire.links import INCR, READ, auntil, one, until, waiting
+from tests.wire.links import READ, auntil, one, until, waiting
 
 PATIENT = {"deadline": 10.0, "connect_timeout": 10.0}
 
@@ -562,60 +562,3 @@ def test_who_waits_for_room_is_not_lost_with_the_connection() -> None:
 
         asyncio.run(work())
         assert server.accepted == 2
-
-
-def test_a_connection_that_is_lost_as_it_opens_holds_no_loop() -> None:
-    """Whoever asks for it before the loop has heard that it is open."""
-
-    def greets_and_goes(peer: Peer) -> None:
-        peer.greet()
-        peer.send(b":1\r\n")
-
-    async def work(server: FakeServer) -> int:
-        link = Link(LinkConfig(Tcp(server.host, server.port), deadline=5.0))
-        await link.arun(one(READ()))
-        (state,) = link.awaiting.loops.by_loop.values()
-        lost = state.shared
-        assert lost is not None
-        await auntil(lost.is_stale)
-
-        async def opened() -> Any:
-            return lost
-
-        # As it is in the turn in which opening ends, before its callbacks run.
-        state.shared = None
-        task = asyncio.ensure_future(opened())
-        await task
-        state._opening[Lane.SHARED] = task
-        return await link.arun(one(INCR(b"n")))
-
-    with FakeServer(greets_and_goes) as server:
-        found: list[int] = []
-        thread = threading.Thread(
-            target=lambda: found.append(asyncio.run(work(server))), daemon=True
-        )
-        thread.start()
-        thread.join(20)
-        assert found == [1]
-        assert server.accepted == 2
-
-
-def test_one_that_is_always_lost_as_it_opens_is_given_up() -> None:
-    def greets_and_goes(peer: Peer) -> None:
-        while peer.read()[0].upper() != b"HELLO":
-            pass
-        peer.send(HELLO + OK * 9)
-
-    async def work(server: FakeServer) -> None:
-        config = LinkConfig(Tcp(server.host, server.port), breaker_failures=99)
-        met: list[Unavailable] = []
-        for _ in range(5):
-            try:
-                await Link(config).arun(one(INCR(b"n")))
-            except Unavailable as error:
-                met.append(error)
-        assert len(met) == 5
-
-    with FakeServer(greets_and_goes) as server:
-        asyncio.run(work(server))
-        assert server.accepted <= 10

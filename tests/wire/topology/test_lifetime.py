@@ -150,6 +150,7 @@ def test_a_route_that_is_under_way_goes_on_when_the_link_is_closed() -> None:
     with pytest.raises(StopIteration) as done:
         journey.send([[1]])
     assert done.value.value == [1, 1]
+    link.close()
 
 
 # -- loops ---------------------------------------------------------------------------
