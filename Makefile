@@ -20,7 +20,7 @@ ready = $(VENV)/.ready
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo demo-cluster demo-check test soak faults bench lint format types docs clean
+.PHONY: help demo demo-cluster demo-check test soak faults failover bench lint format types docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -42,6 +42,9 @@ soak: $(ready)/test $(ready)/redis-server ## the long randomized runs
 
 faults: $(ready)/test $(ready)/redis-server ## one file a fault, ours and the peers
 	$(python) -m benchmarks.faults $(ARGS)
+
+failover: $(ready)/test $(ready)/redis-server ## what a failover costs, and loses
+	$(python) -m benchmarks.failover $(ARGS)
 
 bench: $(ready)/test $(ready)/bench $(ready)/redis-server ## ours and the peers in one run
 	$(python) -m benchmarks $(ARGS)

@@ -29,6 +29,8 @@ def pytest_configure(config: pytest.Config) -> None:
         alias["BACKEND"] = ASKED["backend"]
         alias["LOCATION"] = _moved(alias["LOCATION"])
         alias["OPTIONS"].update(ASKED["options"])
+        if ASKED["sentinels"]:
+            alias["OPTIONS"]["SENTINELS"] = [tuple(each) for each in ASKED["sentinels"]]
 
 
 def _moved(location: str | list[str]) -> str | list[str]:

@@ -8,6 +8,7 @@ passes.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -22,23 +23,28 @@ from typing import Any
 import pytest
 
 from tests.borrowed.sdists import unpacked
-from tests.servers import Server, free_port
+from tests.servers import Sentinel, Server, free_port
 
 HERE = Path(__file__).parent
 EXCEPTIONS = HERE / "django_redis_exceptions.toml"
 
-# Their settings modules. Client-side sharding, herd markers and Sentinel are
-# topologies and policies of their own, which another issue brings.
+# Their settings modules, but for client-side sharding, which is refused, and herd
+# markers, which have no effect.
 SETTINGS = (
     "sqlite",
     "sqlite_gzip",
     "sqlite_json",
     "sqlite_lz4",
     "sqlite_msgpack",
+    "sqlite_sentinel",
+    "sqlite_sentinel_opts",
     "sqlite_usock",
     "sqlite_zlib",
     "sqlite_zstd",
 )
+SERVICES = {"sqlite_sentinel": "127.0.0.1", "sqlite_sentinel_opts": "default_service"}
+"""What the primary is called in those with sentinels."""
+
 TESTS_EACH = 165
 AT_ONCE = 8
 
@@ -131,18 +137,28 @@ def run(
     """Run their suite with one settings module; return each test's outcome."""
     tree = unpacked("django-redis")
     report = directory / "report.json"
-    with Server(flavour) as server:
+    with contextlib.ExitStack() as stack:
+        addresses: dict[str, str] = {}
+        sentinels: list[tuple[str, int]] = []
+        if service := SERVICES.get(settings):
+            group = Sentinel(flavour, replicas=0, sentinels=1, service=service)
+            stack.enter_context(group)
+            sentinels = [(each.host, each.port) for each in group.sentinels]
+        else:
+            server = stack.enter_context(Server(flavour))
+            addresses = {
+                "127.0.0.1:6379": f"127.0.0.1:{server.port}",
+                "127.0.0.1:56379": f"127.0.0.1:{free_port()}",
+                "/tmp/redis.sock": str(server.socket_path),
+            }
         asked = {
             "tree": str(tree),
             "report": str(report),
             "backend": backend,
             "settings": settings,
             "options": options,
-            "addresses": {
-                "127.0.0.1:6379": f"127.0.0.1:{server.port}",
-                "127.0.0.1:56379": f"127.0.0.1:{free_port()}",
-                "/tmp/redis.sock": server.socket_path,
-            },
+            "addresses": addresses,
+            "sentinels": sentinels,
         }
         (directory / "pytest.ini").write_text("[pytest]\n")
         ran = subprocess.run(

@@ -20,6 +20,9 @@ from tests.faults.places import TOPOLOGIES
 ANYWHERE = "anywhere"
 COLUMNS = (*TOPOLOGIES, ANYWHERE)
 
+TITLE = "fault"
+"""The property of a test that holds what its module is about."""
+
 WORST = frozenset({"held", "outage", "connections", "recovered", "memory"})
 """Figures of which the largest counts; all others are added up."""
 
@@ -37,14 +40,16 @@ class Board:
         self._met: dict[str, bool] = {}
         self._properties: dict[str, list[tuple[str, Any]]] = {}
 
-    def expect(self, nodeid: str, docstring: str) -> None:
-        """Count a test to the fault that its module's docstring names."""
-        self._titles[nodeid] = docstring.strip().splitlines()[0].rstrip(".")
-
     def note(self, report: pytest.TestReport) -> None:
-        """Take in one phase of a test: it passed if all of its phases did."""
-        if report.nodeid not in self._titles:
+        """Take in one phase of a test: it passed if all of its phases did.
+
+        It counts to the fault that its module's docstring names. (That comes with
+        the report, so that it does from another process too.)
+        """
+        about = dict(report.user_properties).get(TITLE)
+        if about is None:
             return
+        self._titles[report.nodeid] = about.strip().splitlines()[0].rstrip(".")
         passed = self._met.get(report.nodeid, True) and report.outcome == "passed"
         self._met[report.nodeid] = passed
         if report.when == "teardown":

@@ -232,16 +232,18 @@ def report(nodeid, when, outcome, **properties):
 
 def test_a_board_counts_tests_by_fault_and_topology():
     board = Board()
-    for nodeid, title in (("a", "F10: b."), ("b", "F10: b"), ("c", "F2: a.\n\nMore.")):
-        board.expect(nodeid, title)
+    titles = {"a": "F10: b.", "b": "F10: b", "c": "F2: a.\n\nMore."}
     for nodeid, outcome in (("a", "passed"), ("b", "failed"), ("c", "passed")):
+        fault = titles[nodeid]
         for when in ("setup", "call", "teardown"):
             met = outcome if when == "call" else "passed"
             figures = {"held": 0.1, "wrong": 1} if nodeid == "a" else {"held": 0.2}
             board.note(
-                report(nodeid, when, met, topology="cluster", figures=figures)
+                report(
+                    nodeid, when, met, fault=fault, topology="cluster", figures=figures
+                )
                 if nodeid != "c"
-                else report(nodeid, when, met)
+                else report(nodeid, when, met, fault=fault)
             )
     found = board.results()
     assert list(found["faults"]) == ["F2", "F10"]
