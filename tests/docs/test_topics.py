@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from redpony import events
+from redpony import connections, events
 from redpony.events import Operation
 from tests.docs.snippets import python
 
@@ -26,7 +26,10 @@ def cases_of(page):
 
 @pytest.mark.parametrize("test", cases_of("testing.md"))
 def test_the_page_on_testing_holds_tests_that_pass(test):
-    test()
+    try:
+        test()
+    finally:
+        connections.close_all()
 
 
 def test_the_page_on_testing_holds_several():

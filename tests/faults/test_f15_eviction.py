@@ -64,7 +64,7 @@ def test_a_crowd_under_eviction_meets_misses_and_no_errors(place, workload):
     cache = place.cache(**place.exact)
     with workload(cache, mix=mix, size=600) as load:
         load.until(lambda: evicted(place) > 50)
-        load.go_on(10)
+        load.until(lambda: any(each.ledger.figures["lost"] for each in load.workers))
     figures = load.verdict(may_lose=True)
     assert figures["answered"] == figures["operations"]
     assert figures["lost"] > 0

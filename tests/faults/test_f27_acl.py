@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 
 import pytest
 
-from redpony import events
+from redpony import connections, events
 from redpony.errors import (
     AuthenticationFailed,
     CircuitOpen,
@@ -27,12 +28,17 @@ WRONG = "wrong-hunter2-hunter2"
 PATIENT = {"CONNECT_TIMEOUT": 2, "DEADLINE": 2}
 
 
+_guards = itertools.count()
+
+
 class Guard:
     """The user "app" of a place, on every server of it."""
 
     def __init__(self, place, cache_on) -> None:
         self.place = place
         self._cache_on = cache_on
+        # Of its own, so that no breaker is open from the test before.
+        self._deadline = 2 + next(_guards) / 1e6
         self.set("reset", "on", f">{SECRET}", "~*", "&*", "+@all")
 
     def set(self, *rules: str) -> None:
@@ -53,12 +59,15 @@ class Guard:
 
     def cache(self, password: str = SECRET, **options):
         location = self.place.location.replace("://", f"://app:{password}@")
-        return self._cache_on(None, LOCATION=location, **{**PATIENT, **options})
+        options = {**PATIENT, "DEADLINE": self._deadline, **options}
+        return self._cache_on(None, LOCATION=location, **options)
 
 
 @pytest.fixture
 def guard(place, cache_on):
-    return Guard(place, cache_on)
+    yield Guard(place, cache_on)
+    # Else it is looked at, without a user, until the next test gives it one.
+    connections.close_all()
 
 
 def tell(error: BaseException | None) -> str:

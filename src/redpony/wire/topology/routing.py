@@ -113,7 +113,7 @@ def route(
             again = [
                 piece
                 for piece in again
-                if piece not in stuck or _may_succeed(chart, piece)
+                if piece not in stuck or _may_succeed(chart, piece, fresh=fresh)
             ]
         if pause:
             if apart:
@@ -312,9 +312,14 @@ def _from_replica(piece: Piece, error: RedponyError, node: Node) -> _Again | Non
     return _AT_ONCE
 
 
-def _may_succeed(chart: Chart, piece: Piece) -> bool:
-    """Return whether a look has found another place for a piece."""
-    return _shard(chart.shape, piece.slot).primary is not piece.to
+def _may_succeed(chart: Chart, piece: Piece, *, fresh: bool) -> bool:
+    """Return whether there is another place for a piece.
+
+    A look may have found one. And for a read, now that the primary has failed, replicas
+    will do that were left out.
+    """
+    node, _ = _choose(chart, piece, fresh=fresh)
+    return node is not piece.to
 
 
 def _pause(times: int) -> float:
