@@ -38,7 +38,7 @@ test: $(ready)/test $(ready)/redis-server ## the whole suite
 	$(python) -m pytest $(ARGS)
 
 soak: $(ready)/test $(ready)/redis-server ## the long randomized runs
-	$(python) -m pytest --soak -m soak $(ARGS)
+	$(python) -m pytest --soak -m soak -o faulthandler_timeout=7200 $(ARGS)
 
 faults: $(ready)/test $(ready)/redis-server ## one file a fault, ours and the peers
 	$(python) -m benchmarks.faults $(ARGS)

@@ -39,10 +39,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the long tests too")
     parser.addoption(
         "--places",
-        choices=["all", "most", "few"],
+        choices=["all", "few"],
         default="all",
-        help="most: without the fault suite's; few: also one server of each kind and "
-        "a cluster alone",
+        help="few: one server of each kind and a cluster alone, and no faults that "
+        "need a place of their own",
     )
     parser.addoption("--scoreboard", help="write how each fault was met to this file")
 
@@ -104,10 +104,7 @@ def _is_wanted(item: pytest.Item, config: pytest.Config) -> bool:
     if config.getoption("--places") == "all":
         return True
     params = getattr(getattr(item, "callspec", None), "params", {})
-    if params.get("place") is not None:
-        return False
-    few = config.getoption("--places") == "few"
-    return not few or params.get("server") in {None, *FEW}
+    return params.get("place") is None and params.get("server") in {None, *FEW}
 
 
 def _watchers() -> set[threading.Thread]:

@@ -38,7 +38,9 @@ def main() -> int:
     target: Path = asked.json
     found: report.Results = json.loads(target.read_text()) if target.exists() else {}
     failed = False
-    if "suite" in asked.parts:
+    if asked.board is not None:
+        found["suite"] = {**json.loads(asked.board.read_text()), "meta": meta({})}
+    elif "suite" in asked.parts:
         found["suite"], failed = suite(asked)
     if "peers" in asked.parts:
         found["peers"] = peers(asked)
@@ -67,6 +69,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--contestant", action="append", choices=list(CONTESTANTS))
     parser.add_argument("--json", type=Path, default=BUILD / "faults.json")
     parser.add_argument("--write-docs", action="store_true")
+    parser.add_argument(
+        "--board",
+        type=Path,
+        help="take the suite's from what `pytest --scoreboard` has just written (JSON)",
+    )
     parser.add_argument("-k", metavar="TESTS", help="of the suite, only these")
     asked = parser.parse_args()
     asked.parts = asked.parts or ["suite", "peers"]
