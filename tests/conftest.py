@@ -20,6 +20,7 @@ import functools
 import gc
 import itertools
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -39,10 +40,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the long tests too")
     parser.addoption(
         "--places",
-        choices=["all", "few"],
+        choices=["all", "most", "few"],
         default="all",
-        help="few: one server of each kind and a cluster alone, and no faults that "
-        "need a place of their own",
+        help="most: faults hurt single servers alone; few: nothing but one server of "
+        "each kind and a cluster, and no faults that need a place of their own",
     )
     parser.addoption("--scoreboard", help="write how each fault was met to this file")
 
@@ -60,6 +61,9 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
 def pytest_configure() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As a shell has it for what it runs in the background, and our children too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     settings.configure(
         SECRET_KEY="the tests' own secret key, long enough to be one",
         INSTALLED_APPS=[
@@ -101,10 +105,14 @@ FEW = {*SINGLE, "valkey-cluster"}
 def _is_wanted(item: pytest.Item, config: pytest.Config) -> bool:
     if item.get_closest_marker("soak") and not config.getoption("--soak"):
         return False
-    if config.getoption("--places") == "all":
+    places = config.getoption("--places")
+    if places == "all":
         return True
     params = getattr(getattr(item, "callspec", None), "params", {})
-    return params.get("place") is None and params.get("server") in {None, *FEW}
+    hurt = params.get("place")
+    if places == "most":
+        return hurt is None or hurt[0] == "single"
+    return hurt is None and params.get("server") in {None, *FEW}
 
 
 def _watchers() -> set[threading.Thread]:

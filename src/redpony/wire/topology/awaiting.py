@@ -58,7 +58,9 @@ class RoutedAsyncDriver(AsyncDrive):
                     reply = await node.awaiting.ask(command)
                 except RedponyError as error:
                     link.learn(error)
-                    if not quick.may_go_on(command, error) or monotonic() >= expires:
+                    if not quick.may_go_on(command, error):
+                        raise
+                    if isinstance(error, Unavailable) and monotonic() >= expires:
                         raise
                 else:
                     if self._reads_replicas and command.kind.access is _WRITE:

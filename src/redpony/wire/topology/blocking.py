@@ -46,7 +46,9 @@ class RoutedDriver(BlockingDrive):
                     reply = node.blocking.ask(command)
                 except RedponyError as error:
                     link.learn(error)
-                    if not quick.may_go_on(command, error) or monotonic() >= expires:
+                    if not quick.may_go_on(command, error):
+                        raise
+                    if isinstance(error, Unavailable) and monotonic() >= expires:
                         raise
                 else:
                     if self._reads_replicas and command.kind.access is _WRITE:
