@@ -252,7 +252,8 @@ def test_two_that_point_to_each_other_end_in_an_error_by_the_deadline(
         )
         met = cache.meets(*call)
         assert isinstance(met, RedponyError)
-        if "get" not in call[0]:
+        # (The last one may have been under way when the time was up.)
+        if "get" not in call[0] and not isinstance(met, DeadlineExceeded):
             assert met.outcome in ("refused", "not_sent")
         # Each part of a call was sent a bounded number of times.
         parts = len(call[1]) if call[0].endswith("many") else 1
