@@ -145,8 +145,9 @@ def test_a_user_who_is_deleted_and_comes_back(guard, place, caller):
     guard.delete()
     met = cache.meets("incr", "n", ignore_key_check=True)
     assert isinstance(met, Unavailable)
-    # The server closes the user's connections when it gets round to it.
-    assert met.outcome == "not_sent" or place.topology != "single"
+    # The server closes the user's connections when it gets round to it: the command
+    # may be on its way by then.
+    assert met.outcome in ("not_sent", "unknown")
     assert "hunter2" not in tell(met)
     guard.restore()
     until(lambda: cache.tries("get", "key") == "value", "the user comes in again")
