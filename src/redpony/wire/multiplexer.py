@@ -51,6 +51,8 @@ GRACE = 0.05
 OVERRUN = 0.25
 LONGEST = 3600.0
 LATE = 3
+"""So many late answers in a row, and nobody who still waits, end a connection."""
+
 _GONE = getattr(select, "POLLRDHUP", 0) | getattr(select, "POLLHUP", 0)
 
 

@@ -21,6 +21,7 @@ LISTS: Final = b"*~%>|"
 
 _ATTRIBUTE: Final = ord("|")
 _DIGITS: Final = 8
+"""A list whose length has so many digits is refused."""
 
 
 class Garbled(ProtocolError):
@@ -88,7 +89,7 @@ def check_head(data: bytes | bytearray, label: str) -> None:
     digits = data[1 : 1 + _DIGITS]
     if len(digits) == _DIGITS and digits.isdigit():
         raise ProtocolError(
-            f"{label} announced a list of more than {10 ** (_DIGITS - 1):,} items; no "
+            f"{label} announced a list of {10 ** (_DIGITS - 1):,} items or more; no "
             "command of ours has such an answer, and the connection has been closed",
             outcome="unknown",
         )

@@ -46,6 +46,7 @@ def free_port() -> int:
     client's socket could have taken if the kernel had chosen it.
     """
     while True:
+        # Nobody has to be kept from guessing it.
         port = random.randrange(20_000 + os.getpid() % 16, 32_000, 16)  # noqa: S311
         if port in _given:
             continue
