@@ -23,8 +23,11 @@ COLUMNS = (*TOPOLOGIES, ANYWHERE)
 TITLE = "fault"
 """The property of a test that holds what its module is about."""
 
-WORST = frozenset({"held", "outage", "connections", "recovered", "memory"})
+WORST = frozenset({"held", "outage", "servers", "connections", "recovered", "memory"})
 """Figures of which the largest counts; all others are added up."""
+
+UNITS = {"outage": " s", "recovered": " s", "memory": " MiB"}
+"""What a figure is measured in that is no count."""
 
 PROMISES = ("wrong", "duplicates", "slots")
 """What must be 0 after every fault."""
@@ -150,14 +153,14 @@ def others(results: Results) -> str:
     """Return the figures that only some tests record, by fault and topology."""
     shown = {"operations", "held", *PROMISES}
     shown |= {"answered", "unknown", "not_sent", "refused", "lost", "stale"}
+    shown |= {"servers"}  # `make failover` measures what the servers need, often
     rows = []
     for name, fault in results["faults"].items():
         for topology, cell in fault["places"].items():
             for figure, value in cell["figures"].items():
                 if figure not in shown:
-                    rows.append(
-                        [name, topology, figure.replace("_", " "), f"{value:,.4g}"]
-                    )
+                    shows = f"{value:,.4g}{UNITS.get(figure, '')}"
+                    rows.append([name, topology, figure.replace("_", " "), shows])
     return table(["fault", "topology", "figure", "value"], rows) if rows else ""
 
 
