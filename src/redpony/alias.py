@@ -65,6 +65,17 @@ class Alias:
         events.emit(events.Refused(self.name, reason, str(error)))
 
 
+_aliases: dict[AliasConfig, Alias] = {}
+
+
+def alias_for(config: AliasConfig) -> Alias:
+    """Return the process' alias for a configuration."""
+    found = _aliases.get(config)
+    if found is None:
+        found = _aliases.setdefault(config, Alias(config))
+    return found
+
+
 class Watch:
     """One operation under observation, from its call to what its caller gets.
 

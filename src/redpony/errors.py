@@ -214,6 +214,23 @@ class CrossSlot(ServerError, redis_errors.ClusterCrossSlotError):
     """
 
 
+class LockError(RedponyError, redis_errors.LockError):
+    """A lock could not be had, or was used in a way that makes no sense."""
+
+    def __init__(self, message: str, *, name: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.lock_name = name
+
+
+class LockNotOwned(LockError, redis_errors.LockNotOwnedError):
+    """The lock is not the caller's: it never was, its lease is over, or it was broken."""
+
+
+class LockLost(LockNotOwned):
+    """The lock was the caller's when the body began, and was not any more at its end."""
+
+
 _BY_CODE: dict[str, type[ServerError]] = {
     "WRONGTYPE": WrongType,
     "NOPERM": NoPermission,

@@ -9,6 +9,8 @@ is not a cache entry starts with `INTERNAL`, which no prefix may.
 from __future__ import annotations
 
 import re
+from binascii import crc_hqx
+from functools import lru_cache
 
 INTERNAL = "redpony{"
 """What keys begin with that are ours and no cache entries."""
@@ -35,6 +37,38 @@ def escape_glob(text: str) -> str:
 def entry(prefix: str, version: object, key: object) -> str:
     """Return the key of a cache entry: Django's default `KEY_FUNCTION`."""
     return f"{prefix}:{version}:{key}"
+
+
+def beside(key: str, room: str) -> str:
+    """Return what begins the internal keys that belong to a key, in the key's slot.
+
+    `redpony{TAG}:room:KEY:`. Where the key itself is the tag it is not said twice.
+    """
+    tag = hash_tag(key)
+    if tag == key:
+        if "}" not in key:
+            return f"{INTERNAL}{tag}}}:{room}:"
+        tag = _tag_of_slot(crc_hqx(key.encode(), 0) & 16383)
+    return f"{INTERNAL}{tag}}}:{room}:{key}:"
+
+
+def hash_tag(key: str) -> str:
+    """Return the part of a key that decides its slot of a cluster: its tag, or all."""
+    start = key.find("{") + 1
+    if start:
+        end = key.find("}", start)
+        if end > start:
+            return key[start:end]
+    return key
+
+
+@lru_cache(maxsize=1024)
+def _tag_of_slot(slot: int) -> str:
+    """Return some tag of a slot: for a key with braces that are no tag."""
+    number = 0
+    while crc_hqx(str(number).encode(), 0) & 16383 != slot:
+        number += 1
+    return str(number)
 
 
 def original(full: str, prefix: str, version: object) -> str:

@@ -22,7 +22,8 @@ What drivers promise to a plan:
   passes the failure on by returning the outcome itself; the driver raises it
   outside the plan.
 * `Sleep` and `Now` go through the driver's clock.
-* `Wait` blocks for a push or a blocking command, with a timeout of its own.
+* `Wait` blocks for a blocking command's answer, `Await` for another thread or task
+  of the process; each with a timeout of its own.
 
 A plan holds no resource. Its `finally` is best effort (an interrupt may skip
 it), so correctness rests on leases, never on clean-up.
@@ -48,6 +49,7 @@ from typing import (
 
 from redpony.commands import Command, Reply
 from redpony.errors import Outcome, RedponyError
+from redpony.signals import Signal
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -175,6 +177,19 @@ class Wait:
 
     def __init__(self, command: Command, timeout: float | None) -> None:
         self.command = command
+        self.timeout = timeout
+
+
+class Await:
+    """Wait for another thread or task of this process, at most `timeout` seconds.
+
+    Answers whether the signal is set.
+    """
+
+    __slots__ = ("signal", "timeout")
+
+    def __init__(self, signal: Signal, timeout: float | None) -> None:
+        self.signal = signal
         self.timeout = timeout
 
 

@@ -34,9 +34,9 @@ def test_a_lock_of_asyncio_can_be_held_extended_and_released(cache_on, place):
 
     async def work():
         async with cache.alock("job", timeout=30) as lock:
-            assert await lock.owned()
-            assert await lock.extend(10)
-            assert await lock.reacquire()
+            assert await lock.aowned()
+            assert await lock.aextend(10)
+            assert await lock.areacquire()
 
     asyncio.run(work())
 

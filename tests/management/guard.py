@@ -90,11 +90,14 @@ def exercise(cache) -> None:
         assert lock.owned()
         assert lock.extend(5)
         assert lock.reacquire()
+        assert not cache.lock("job", blocking_timeout=0.05).acquire()
 
 
 async def alocked(cache) -> None:
     async with cache.alock("job", timeout=5) as lock:
-        assert await lock.locked()
-        assert await lock.owned()
-        assert await lock.extend(5)
-        assert await lock.reacquire()
+        assert await lock.alocked()
+        assert await lock.aowned()
+        assert await lock.aextend(5)
+        assert await lock.areacquire()
+        waiter = cache.lock("job", blocking_timeout=0.05)
+        assert not await waiter.aacquire()

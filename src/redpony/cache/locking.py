@@ -1,18 +1,15 @@
-"""`cache.lock`: redis-py's lock on a cache key, until Redpony has its own.
+"""`cache.lock`: a lock on a cache key.
 
-The key is the one that django-redis uses, so both exclude each other.
+The key is the one that redis-py's and django-redis' locks use, and holds what theirs
+holds, so all of them exclude each other.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from redpony.cache.room import Room
-from redpony.clients import aredis_client, redis_client
-
-if TYPE_CHECKING:
-    from redis.asyncio.lock import Lock as AsyncLock
-    from redis.lock import Lock
+from redpony.locks import Lock
 
 
 class Locking(Room):
@@ -27,40 +24,25 @@ class Locking(Room):
         blocking: bool = True,
         blocking_timeout: float | None = None,
         thread_local: bool = True,
+        **options: Any,
     ) -> Lock:
-        """Return a lock: `with cache.lock("job", timeout=10): ...`.
+        """Return a lock: `with cache.lock("job"): ...`, or `async with`.
 
-        `timeout` is how long it is held at most, `blocking_timeout` how long to
-        wait for it, both in seconds. Raises redis-py's LockError where it could
-        not be had or is no longer owned.
+        `timeout` is how long it is held at most, in seconds; without one its lease is
+        renewed until it is given back. `blocking_timeout` is how long to wait for it.
+        `sleep` is accepted and has no effect: nobody polls. The rest are the options
+        of `redpony.locks.Lock`. Making it takes no round trip.
         """
-        client = redis_client(self.alias.config)
-        return client.lock(  # type: ignore[no-any-return]
+        del sleep
+        return Lock.under(
+            self.alias,
             self._key(key, version),
+            str(key),
             timeout=timeout,
-            sleep=sleep,
             blocking=blocking,
             blocking_timeout=blocking_timeout,
             thread_local=thread_local,
+            **options,
         )
 
-    def alock(
-        self,
-        key: Any,
-        version: int | None = None,
-        timeout: float | None = None,
-        sleep: float = 0.1,
-        blocking: bool = True,
-        blocking_timeout: float | None = None,
-        thread_local: bool = True,
-    ) -> AsyncLock:
-        """Return a lock for asyncio: `async with cache.alock("job", timeout=10)`."""
-        client = aredis_client(self.alias.config)
-        return client.lock(
-            self._key(key, version),
-            timeout=timeout,
-            sleep=sleep,
-            blocking=blocking,
-            blocking_timeout=blocking_timeout,
-            thread_local=thread_local,
-        )
+    alock = lock

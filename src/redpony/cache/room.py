@@ -19,11 +19,11 @@ from django.core.cache.backends.base import (
 )
 
 from redpony import events
-from redpony.alias import Alias, Drive, Watch
+from redpony.alias import Alias, Drive, Watch, alias_for
 from redpony.cache import policy
 from redpony.codec import Codec
 from redpony.commands import Command, Kind
-from redpony.conf import AliasConfig, Misconfigured, Problem, read_alias
+from redpony.conf import Misconfigured, Problem, read_alias
 from redpony.errors import (
     InvalidSetting,
     NoPermission,
@@ -51,16 +51,7 @@ GONE = 0
 
 _FURTHEST = 2**53
 
-_aliases: dict[AliasConfig, Alias] = {}
 _made: dict[tuple[type[Room], int], dict[str, Any]] = {}
-
-
-def alias_for(config: AliasConfig) -> Alias:
-    """Return the process' alias for a configuration."""
-    found = _aliases.get(config)
-    if found is None:
-        found = _aliases.setdefault(config, Alias(config))
-    return found
 
 
 class Room(TwoColoured, BaseCache):

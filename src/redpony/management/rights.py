@@ -21,27 +21,24 @@ from typing import Any, Final
 from redpony.cache import RedisCache
 from redpony.commands import (
     ASKING,
+    BLPOP,
     CLUSTER_INFO,
     CLUSTER_SLOTS,
-    DEL,
     EXEC,
     FLUSHDB,
     GET,
     MSETEX,
     MULTI,
-    PEXPIRE,
-    PTTL,
     RESTORE,
     ROLE,
     SENTINEL_ADDRESS,
     SENTINEL_MASTER,
     SENTINEL_REPLICAS,
     SENTINEL_SENTINELS,
-    SET,
     Kind,
 )
 from redpony.conf import AliasConfig
-from redpony.keys import glob
+from redpony.keys import INTERNAL, glob
 from redpony.scripts import script
 from redpony.wire.config import Cluster, LinkConfig, Secret, Sentinels
 from redpony.wire.handshake import Features
@@ -58,8 +55,10 @@ OLDEST: Final = Features("redis", (7, 0))
 SCRIPTS: Final[tuple[str, ...]] = ("incr", "rename")
 CLUSTER_SCRIPTS: Final[tuple[str, ...]] = ("dump", "discard")
 
-# `cache.lock` is redis-py's: these commands, and scripts that it loads by itself.
-_LOCK: Final = (SET, GET, DEL, PTTL, PEXPIRE)
+# A lock's commands and scripts, and where all that is no cache entry lies.
+_LOCK: Final = (GET, BLPOP)
+LOCK_SCRIPTS: Final = ("lock_acquire", "lock_release", "lock_cancel", "lock_extend")
+INTERNAL_KEYS: Final = f"{INTERNAL}*"
 
 _CALLED = re.compile(r"redis\.call\('(\w+)'")
 
@@ -144,7 +143,7 @@ def user_for(
         aliases=tuple(each.alias for each in configs),
         server=server,
         grants=tuple(_merged(_grants(each, server) for each in configs)),
-        keys=tuple(dict.fromkeys(map(key_pattern, configs))),
+        keys=tuple(dict.fromkeys([*map(key_pattern, configs), INTERNAL_KEYS])),
         databases=tuple(sorted({each.link.db for each in configs})),
         password=link.password,
     )
@@ -223,13 +222,11 @@ def _grants(config: AliasConfig, server: Features) -> Iterator[Grant]:
     ]
     yield Grant("the cache", tuple(map(word, kinds)))
     scripts = SCRIPTS
-    lock = [*map(word, _LOCK), "evalsha", "script|load"]
     if _in_a_cluster(config, server):
         scripts += CLUSTER_SCRIPTS
-        # redis-py's client for clusters asks what commands there are.
-        lock += [word(CLUSTER_SLOTS), "command"]
     yield Grant("its scripts", ("evalsha", "eval", *sorted(called_by(*scripts))))
-    yield Grant("cache.lock", tuple(lock))
+    called = sorted(called_by(*LOCK_SCRIPTS))
+    yield Grant("locks", (*map(word, _LOCK), "evalsha", "eval", *called))
 
 
 def sent_by(backend: type) -> list[Kind]:

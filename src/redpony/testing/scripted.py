@@ -9,7 +9,8 @@ What always holds:
   command can never have, and replies that nobody asked for are `AssertionError`s
   that name what was expected and what the plan asked. They are raised past the
   plan, which cannot catch them.
-* No time passes but the clock's: `Sleep` and a `Wait` that runs out move it on.
+* No time passes but the clock's: `Sleep`, and a `Wait` or `Await` that runs out, move
+  it on.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any, Self, TypeVar
 from redpony.commands import Command
 from redpony.errors import RedponyError
 from redpony.plan import (
+    Await,
     Batch,
     Invoke,
     Now,
@@ -230,6 +232,10 @@ class ScriptedDriver:
             if reply is None and effect.timeout is not None:
                 self.clock.advance(effect.timeout)
             return reply
+        if kind is Await:
+            if not effect.signal.is_set and effect.timeout is not None:
+                self.clock.advance(effect.timeout)
+            return effect.signal.is_set
         raise TypeError(f"A plan yielded {effect!r}, which is no effect")
 
     def _ask(self, command: Command) -> Any:

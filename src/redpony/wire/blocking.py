@@ -50,6 +50,9 @@ _SAFE = Repeat.SAFE
 FOREVER = 2_000_000.0
 """Seconds of a wait without end: what `poll` can count, about 23 days."""
 
+WAITING = 10_000
+"""Connections on which threads wait: as many as there are such threads."""
+
 
 class BlockingDriver(BlockingDrive):
     """Runs plans on one server, blocking the calling thread."""
@@ -59,6 +62,7 @@ class BlockingDriver(BlockingDrive):
     ) -> None:
         self.config = config
         self.pool = Pool(config, facts)
+        self.lines = Pool(replace(config, pool_size=WAITING), facts)
         self._idle = self.pool.idle
         self._breaker = breaker
         self._renewal = renewal
@@ -148,7 +152,7 @@ class BlockingDriver(BlockingDrive):
         deposed = connection.features.is_primary
         if deposed:
             connection.features = replace(connection.features, role="replica")
-            self.pool.close()
+            self.close()
         for error in errors:
             error.deposed = deposed
         return deposed
@@ -309,11 +313,13 @@ class BlockingDriver(BlockingDrive):
             self._leaves(connection, *refused)
         return items
 
-    def _take(self, expires: float, check: bool) -> tuple[Connection, float]:
+    def _take(
+        self, expires: float, check: bool, pool: Pool | None = None
+    ) -> tuple[Connection, float]:
         """Return a connection and the time its operation has: see DEADLINE."""
         epoch = self._renewal.epoch
         try:
-            connection, fresh = self.pool.take(
+            connection, fresh = (pool or self.pool).take(
                 expires, check=check, give_up=self._breaker.refuse
             )
         except (PoolExhausted, CircuitOpen, Loading, Busy, NotPrimary):
@@ -403,9 +409,43 @@ class BlockingDriver(BlockingDrive):
         return reply
 
     def wait(self, effect: Wait) -> Any:
-        """Return the reply to a blocking command; None where its time ran out."""
+        """Return the reply to a blocking command; None where its time ran out.
+
+        Those who wait have connections of their own: who they wait for needs one of
+        the pool's to get on.
+        """
         command = effect.command
-        grace = self._deadline
-        timeout = None if effect.timeout is None else effect.timeout + grace
-        waiting = Command(command.kind, command.args, timeout or FOREVER)
-        return self._ask_on_lane(waiting)
+        breaker = self._breaker
+        if breaker.blocked:
+            breaker.admit()
+        lasts = FOREVER if effect.timeout is None else effect.timeout
+        expires = monotonic() + self.config.connect_timeout
+        connection, _ = self._take(expires, True, self.lines)
+        expires = monotonic() + lasts + self._deadline
+        sent = False
+        try:
+            if connection.auth_epoch != self._renewal.epoch:
+                self._reauthenticate(connection, monotonic() + self._deadline)
+            sent = True
+            connection.send(pack(command.words()), expires)
+            reply = connection.read(expires)
+            wrong = self.first_misfit((command,), [reply], connection)
+            if wrong is not None:
+                raise wrong
+        except BaseException as error:
+            failure = self.failure(connection, error, command, sent=sent, idle=False)
+            if failure is error:
+                raise
+            raise failure from error
+        self.lines.give_back(connection)
+        self.answered()
+        if isinstance(reply, RedponyError):
+            if type(reply) is ReadOnly:
+                self._leaves(connection, reply)
+            raise reply
+        return reply
+
+    def close(self) -> None:
+        """Close the connections that are idle."""
+        self.pool.close()
+        self.lines.close()

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from redpony.commands import Command
 from redpony.errors import RedponyError
 from redpony.plan import (
+    Await,
     Batch,
     Invoke,
     Invoked,
@@ -94,6 +95,8 @@ class BlockingDrive(ABC):
             return time.time()
         if type(effect) is Wait:
             return self.wait(effect)
+        if type(effect) is Await:
+            return effect.signal.wait(effect.timeout)
         raise TypeError(f"A plan yielded {effect!r}, which is no effect")
 
 
@@ -157,6 +160,8 @@ class AsyncDrive(ABC):
             return time.time()
         if type(effect) is Wait:
             return await self.wait(effect)
+        if type(effect) is Await:
+            return await effect.signal.awaited(effect.timeout)
         raise TypeError(f"A plan yielded {effect!r}, which is no effect")
 
 

@@ -44,7 +44,7 @@ class Link:
 
     def close(self) -> None:
         """Close idle blocking connections, and those of loops that have ended."""
-        self.blocking.pool.close()
+        self.blocking.close()
         self.awaiting.loops.sweep()
 
     def nodes(self) -> list[Link]:

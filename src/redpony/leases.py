@@ -1,0 +1,331 @@
+"""Leases: what a process has for a time, and how it keeps it, or learns that it lost it.
+
+A lease is kept by the server's clock and known by ours. `until` is the moment, on the
+monotonic clock, up to which nobody else can have it: counted from *before* the command
+that set it was sent, never from when its answer came. So a process that was stopped
+for longer finds its lease over by its own clock, without asking anybody.
+
+One thread a process, the watchdog, looks after all of them, those of threads and those
+of event loops alike: it renews what is to be renewed (all that is due at once in one
+flight a server) and marks what is lost. It also runs the errands of those who were
+interrupted and cannot clean up themselves. It sleeps while there is nothing to do. A
+forked child has none of its parent's leases.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import threading
+import time
+import weakref
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from redpony.commands import Command
+from redpony.errors import RedponyError
+from redpony.plan import Batch, Replies
+from redpony.signals import Signal
+
+if TYPE_CHECKING:
+    from redpony.connections import Link, TopologyLink
+
+logger = logging.getLogger("redpony")
+monotonic = time.monotonic
+
+TICK: Final = 0.25
+"""The watchdog's longest step, in seconds, while there is something to look after."""
+
+BRIEF: Final = 0.05
+"""Its shortest."""
+
+
+class Lost:
+    """A mark that is set once, when a lease is lost: for threads, and for tasks.
+
+    `is_set()` and `wait(timeout)` are those of `threading.Event`; `await lost` and
+    `await lost.awaited(timeout)` are for asyncio.
+    """
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self._is_set = False
+        self._waiting: list[Signal] = []
+
+    def is_set(self) -> bool:
+        """Return whether the lease is lost."""
+        return self._is_set
+
+    def __bool__(self) -> bool:
+        return self._is_set
+
+    def set(self, reason: str) -> None:
+        """Mark it as lost, and wake everybody."""
+        self.reason = reason
+        self._is_set = True
+        for signal in list(self._waiting):
+            signal.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the lease is lost; return whether it is."""
+        signal = Signal()
+        self._waiting.append(signal)
+        try:
+            return self._is_set or signal.wait(timeout)
+        finally:
+            self._waiting.remove(signal)
+
+    async def awaited(self, timeout: float | None = None) -> bool:
+        """Await the loss of the lease; return whether it is lost."""
+        signal = Signal()
+        self._waiting.append(signal)
+        try:
+            return self._is_set or await signal.awaited(timeout)
+        finally:
+            self._waiting.remove(signal)
+
+    def __await__(self) -> Any:
+        return self.awaited().__await__()
+
+
+class Lease:
+    """Something that this process has for a time.
+
+    `seconds` is its length. `renews`: it is renewed for as long as it is held;
+    otherwise it ends at `ends`. `renewal` makes the command that sets how long it
+    lasts from then on (milliseconds), which answers 0 where it is not ours any more.
+    """
+
+    def __init__(
+        self,
+        link: Link | TopologyLink,
+        renewal: Callable[[int], Command],
+        *,
+        seconds: float,
+        until: float,
+        ends: float | None,
+        name: str,
+    ) -> None:
+        self.link = link
+        self.renewal = renewal
+        self.seconds = seconds
+        self.until = until
+        self.ends = ends
+        self.name = name
+        self.lost = Lost()
+        self.on_lost: list[Callable[[], object]] = []
+        """Called in the watchdog's thread when it is lost."""
+        self.is_over = False
+
+    @property
+    def renews(self) -> bool:
+        return self.ends is None
+
+    @property
+    def remaining(self) -> float:
+        """Seconds for which it is surely ours; 0 where it is not."""
+        if self.is_over or self.lost:
+            return 0.0
+        return max(self.until - monotonic(), 0.0)
+
+    @property
+    def stands(self) -> float:
+        """Seconds for which nobody else can have it, given back or not; 0 if lost."""
+        return 0.0 if self.lost else max(self.until - monotonic(), 0.0)
+
+    @property
+    def goal(self) -> float:
+        """Return until when it should last, if it were set now."""
+        return monotonic() + self.seconds if self.ends is None else self.ends
+
+    def is_due(self, now: float) -> bool:
+        """Whether it should be set anew: it is over a third gone, or was a short grant."""
+        if self.ends is None:
+            return self.until - now < self.seconds * 2 / 3
+        return self.until < self.ends - 0.001
+
+    def end(self) -> None:
+        """It was given back: nobody has to look after it."""
+        self.is_over = True
+        _kept.pop(self, None)
+
+    def lose(self, reason: str) -> None:
+        """It is not ours any more, whatever anybody believes."""
+        if self.is_over or self.lost:
+            return
+        _kept.pop(self, None)
+        self.lost.set(reason)
+        for tell in self.on_lost:
+            try:
+                tell()
+            except Exception:  # a listener's fault is not the watchdog's
+                logger.exception("What should follow the loss of a lease failed")
+
+
+_kept: dict[Lease, weakref.ref[Any]] = {}
+
+
+def keep(lease: Lease, holder: object) -> None:
+    """Have the watchdog look after a lease, for as long as its holder exists.
+
+    A holder that was forgotten cannot give anything back: its lease is renewed no
+    more, and is over when its time is.
+    """
+    _kept[lease] = weakref.ref(holder)
+    _watchdog.look_after(lease)
+
+
+def kept() -> list[Lease]:
+    """Return all leases that the process has."""
+    return list(_kept)
+
+
+TIMES: Final = (0.0, 0.25, 1.0, 3.0)
+"""When an errand is run, in seconds after it was given: again and again, because what
+it undoes may still be under way, on another connection."""
+
+
+class Errand:
+    """A command that undoes something, whatever else happens; harmless if repeated."""
+
+    def __init__(self, link: Link | TopologyLink, command: Command) -> None:
+        self.link = link
+        self.command = command
+        self.given = monotonic()
+        self.left = list(TIMES)
+
+    @property
+    def due(self) -> float:
+        return self.given + self.left[0]
+
+    def run(self) -> None:
+        """Run it once more."""
+        self.left.pop(0)
+        with contextlib.suppress(RedponyError):
+            self.link.blocking.ask(self.command)
+
+
+_errands: set[Errand] = set()
+
+
+def undo(link: Link | TopologyLink, command: Command) -> None:
+    """Have the watchdog run a command that undoes something."""
+    _errands.add(Errand(link, command))
+    _watchdog.start_or_wake()
+
+
+class Watchdog:
+    """The thread that looks after all leases."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._news = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._wakes_at = 0.0
+
+    def look_after(self, lease: Lease) -> None:
+        """See to it that the thread runs, and looks in time."""
+        if self._thread is None or monotonic() + _step(lease) < self._wakes_at:
+            self.start_or_wake()
+
+    def start_or_wake(self) -> None:
+        """Have the thread look at once."""
+        if self._thread is not None:
+            self._news.set()
+            return
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="redpony leases", daemon=True
+                )
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            now = monotonic()
+            pauses = [_step(lease) for lease in kept()]
+            pauses += [errand.due - now for errand in list(_errands)]
+            if pauses:
+                pause = max(min(pauses), 0.0)
+                self._wakes_at = now + pause
+                self._news.wait(pause)
+            else:
+                self._wakes_at = math.inf
+                # What came between the look and this line has not seen it.
+                self._news.wait(0 if _kept or _errands else None)
+            self._news.clear()
+            try:
+                self._look()
+            except Exception:  # it has to go on: others depend on it
+                logger.exception("The watchdog of leases met what it did not expect")
+
+    def _look(self) -> None:
+        now = monotonic()
+        for errand in list(_errands):
+            if errand.due <= now:
+                errand.run()
+                if not errand.left:
+                    _errands.discard(errand)
+        look(kept())
+
+
+def _step(lease: Lease) -> float:
+    """Return how long a lease may be left alone."""
+    return min(max(lease.seconds / 8, BRIEF), TICK)
+
+
+def _nobody() -> None:
+    return None
+
+
+def look(leases: list[Lease]) -> None:
+    """Renew what is due, and mark what is lost."""
+    now = monotonic()
+    due: defaultdict[Any, list[Lease]] = defaultdict(list)
+    for lease in leases:
+        if lease.until <= now:
+            lease.lose("its time is over")
+        elif _kept.get(lease, _nobody)() is None:
+            _kept.pop(lease, None)
+        elif lease.is_due(now):
+            due[lease.link].append(lease)
+    for link, some in due.items():
+        renew(link, some)
+
+
+def renew(link: Any, leases: list[Lease]) -> None:
+    """Set leases anew that are on one link, in one flight."""
+    now = monotonic()
+    spans = [lease.goal - now for lease in leases]
+    commands = [
+        lease.renewal(max(int(span * 1000), 1))
+        for lease, span in zip(leases, spans, strict=True)
+    ]
+    replies: Replies = link.blocking.ask_all(Batch(commands))
+    for lease, span, reply in zip(leases, spans, replies, strict=True):
+        if isinstance(reply, RedponyError):
+            # It is ours until its time is over: there will be another look.
+            continue
+        if not reply:
+            lease.lose("somebody else has ended it")
+        else:
+            lease.until = now + span
+
+
+_watchdog = Watchdog()
+
+
+def _after_fork() -> None:
+    global _watchdog
+    for lease in list(_kept):
+        lease.is_over = True
+    _kept.clear()
+    _errands.clear()
+    _watchdog = Watchdog()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

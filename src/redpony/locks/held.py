@@ -1,0 +1,216 @@
+"""A lock that one has: what `with Lock(...) as held` gives."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from redpony.errors import LockError, LockLost, LockNotOwned, Unavailable
+from redpony.leases import Lease, Lost
+from redpony.locks import protocol
+from redpony.locks.gate import Gate, Place
+from redpony.locks.guard import Guard
+from redpony.locks.protocol import Names
+from redpony.plan import Plan, TwoColoured, both
+
+if TYPE_CHECKING:
+    from redpony.locks.lock import Lock
+
+monotonic = time.monotonic
+
+
+class Held(TwoColoured):
+    """One holding of a lock, from its acquisition to its release.
+
+    `fence` is larger than that of every holder before, over restarts and loss of data
+    as well: hand it to what you write to, and let that refuse smaller ones. `lost` is
+    set if the lease is over before you give the lock back.
+    """
+
+    def __init__(
+        self,
+        lock: Lock,
+        names: Names,
+        gate: Gate,
+        token: bytes,
+        fence: int,
+        lease: Lease,
+        owner: Any,
+    ) -> None:
+        self.lock = lock
+        self.names = names
+        self.gate = gate
+        self.token = token
+        self.fence = fence
+        self.lease = lease
+        self.owner = owner
+        self.count = 1
+        self.guard: Guard | None = None
+
+    @property
+    def lost(self) -> Lost:
+        """The mark that is set when the lock is lost."""
+        return self.lease.lost
+
+    @property
+    def remaining(self) -> float:
+        """Seconds for which the lock is surely held; 0 where it is not."""
+        return self.lease.remaining
+
+    @property
+    def valid(self) -> bool:
+        """Whether the lock is surely held at this moment, by this process' clock."""
+        return self.lease.remaining > 0
+
+    def check(self) -> None:
+        """Raise `LockLost` if the lock is not surely held any more. No round trip."""
+        if self.lease.remaining <= 0:
+            raise self.gone()
+
+    def gone(self) -> LockLost:
+        """Return the error of a lock that was lost while it was believed to be held."""
+        why = self.lost.reason or "its time is over"
+        return LockLost(
+            f"The lock {self.lock.name!r} was lost while it was held: {why}. Somebody "
+            "else may have had it meanwhile; what was written in the name of fence "
+            f"{self.fence} is safe only where smaller fences are refused.",
+            name=self.lock.name,
+        )
+
+    # What the server says
+
+    def _locked(self) -> Plan[bool]:
+        """Return whether anybody has the lock. One round trip."""
+        return (yield protocol.owner(self.names)) is not None
+
+    locked, alocked = both(_locked)
+
+    def _owned(self) -> Plan[bool]:
+        """Return whether this holding is the server's, too. One round trip."""
+        return (yield protocol.owner(self.names)) == self.token
+
+    owned, aowned = both(_owned)
+
+    # For longer
+
+    def _extend(self, additional_time: float, replace_ttl: bool = False) -> Plan[bool]:
+        """Hold it for more seconds, or (`replace_ttl`) for so many from now on.
+
+        One round trip; returns True, as redis-py does. Raises `LockNotOwned` where it
+        is lost, and `LockError` where its lease is renewed and has no end.
+        """
+        ends = self.lease.ends
+        if ends is None:
+            raise LockError(
+                f"The lock {self.lock.name!r} is renewed until it is given back: there "
+                "is nothing to extend. (Give it a timeout to hold it so long at most.)",
+                name=self.lock.name,
+            )
+        now = monotonic()
+        seconds = _seconds(additional_time)
+        yield from self._set(now + seconds if replace_ttl else ends + seconds)
+        return True
+
+    extend, aextend = both(_extend)
+
+    def _reacquire(self) -> Plan[bool]:
+        """Hold it for a whole lease from now on. One round trip; errors as `extend`'s."""
+        seconds = self.lease.seconds
+        yield from self._set(monotonic() + seconds)
+        return True
+
+    reacquire, areacquire = both(_reacquire)
+
+    def _set(self, ends: float) -> Plan[None]:
+        lease = self.lease
+        if lease.remaining <= 0:
+            raise self.gone()
+        now = monotonic()
+        span = ends - now
+        command = protocol.extend(self.names, self.token, max(int(span * 1000), 1))
+        if not (yield command):
+            lease.lose("somebody else has ended it")
+            raise self.gone()
+        lease.until = ends
+        if lease.ends is not None:
+            lease.ends = ends
+
+    # Giving back
+
+    def _release(self) -> Plan[None]:
+        """Give it back, and wake who comes next. One round trip.
+
+        Raises `LockNotOwned` where it was lost, or given back before.
+        """
+        yield from self.lock.giving_back(self)
+
+    release, arelease = both(_release)
+
+    def _run(self, plan: Plan[Any]) -> Any:
+        return self.lock._run(plan)
+
+    async def _arun(self, plan: Plan[Any]) -> Any:
+        return await self.lock._arun(plan)
+
+    def giving_back(self) -> Plan[None]:
+        """Give it back, and wake who comes next. Raises `LockNotOwned`."""
+        lease, gate, names = self.lease, self.gate, self.names
+        was_lost = lease.remaining <= 0
+        lease.end()
+        token = self.token
+        first = True
+        try:
+            while True:
+                after = None if was_lost else gate.following(lease)
+                asked = monotonic()
+                command = protocol.release(
+                    names,
+                    token,
+                    after.token if after else b"",
+                    after.waited if after else 0.0,
+                )
+                doubtful = False
+                try:
+                    reply = yield command
+                except Unavailable as error:
+                    if error.outcome != "unknown":
+                        raise
+                    # Whether it was done is seen when it is done again.
+                    doubtful = True
+                    reply = yield command
+                if first:
+                    done = reply[0] != 0 or (doubtful and not was_lost)
+                    first = False
+                    if not done and was_lost:
+                        raise self.gone()
+                    if not done:
+                        raise LockNotOwned(
+                            f"The lock {self.lock.name!r} is not held any more: its "
+                            "lease was over, or somebody broke it.",
+                            name=self.lock.name,
+                        )
+                if after is None or reply[0] < 2:
+                    return
+                if reply[0] == 2:
+                    if gate.give(after, Place.GIVEN, int(reply[1]), asked):
+                        return
+                    token = after.token  # it gave up meanwhile: on to the next
+                elif gate.give(after, Place.IN_LINE, 0, asked):
+                    return
+                else:
+                    yield protocol.cancel(names, after.token)
+                    return
+        finally:
+            gate.freed(lease)
+
+    def __repr__(self) -> str:
+        state = "lost" if self.lost else "held" if self.valid else "given back"
+        return f"<Held {self.lock.name!r} {state} fence={self.fence}>"
+
+
+def _seconds(value: float) -> float:
+    seconds = float(value)
+    if not math.isfinite(seconds):
+        raise ValueError(f"additional_time must be a number of seconds, not {value!r}")
+    return seconds

@@ -1,0 +1,485 @@
+"""`Lock`: one holder at a time, over all processes; first come, first served.
+
+A lock on Redis is a lease, not a guarantee: whoever is stopped for longer than the
+lease may wake up in the middle of its work while another one has the lock. So there is
+`held.fence`, and `held.lost`. What follows from that for the code under the lock is in
+the docs, *What a lock guarantees*.
+
+How it works (the scripts' headers are the contract):
+
+* Who finds the lock free takes it: one round trip, and one to give it back.
+* Who does not is put in the server's line by the same command, and waits for its
+  mailbox; whoever gives the lock back hands it to the first in line. So a hand-over
+  costs two round trips and nobody polls. Once a second a waiter gives a sign of life,
+  which also finds a lock that somebody gave back without a word.
+* Inside a process one waits for all: see `redpony.locks.gate`.
+* Every command names its token and may be repeated: a lost answer is asked for again.
+  A waiter that is cancelled withdraws its token; where even that fails, its place in
+  line is over in three seconds, and a lock that it was handed in two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace, TracebackType
+from typing import Any, Self
+from weakref import ref
+
+from redpony import events
+from redpony.alias import Alias, Watch, alias_for
+from redpony.conf import alias_config
+from redpony.errors import (
+    LockError,
+    LockNotOwned,
+    RedponyError,
+    ServerError,
+    Unavailable,
+)
+from redpony.leases import Lease, keep, undo
+from redpony.locks import protocol
+from redpony.locks.gate import Contender, Gate, Place, gate_for
+from redpony.locks.guard import Guard
+from redpony.locks.held import Held
+from redpony.locks.holder import whose
+from redpony.locks.protocol import ALIVE, SLICE, Names, names_of
+from redpony.plan import Await, Plan, Sleep, TwoColoured, Wait, both, finish
+
+monotonic = time.monotonic
+
+LEASE = 30.0
+"""Seconds of a lease that is renewed, where no timeout is given."""
+
+PATIENCE = 10.0
+"""Seconds that one who waits without end bears with a server that does not answer."""
+
+
+class Lock(TwoColoured):
+    """A lock under a name, for threads, tasks, processes and machines.
+
+        with Lock("import") as held: ...
+        async with Lock("import") as held: ...
+
+    `timeout` None: the lease is 30 s and is renewed until the lock is given back.
+    A number of seconds: it is held so long at most. `blocking_timeout` is how long to
+    wait for it, None for ever. An object serves any number of threads and tasks.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        using: str | None = None,
+        timeout: float | None = None,
+        blocking: bool = True,
+        blocking_timeout: float | None = None,
+        reentrant: bool = False,
+        thread_local: bool = True,
+        raise_on_release_error: bool = True,
+        on_lost: Callable[[Held], object] | None = None,
+        lease: float = LEASE,
+        bare: bool = False,
+    ) -> None:
+        config = alias_config(using or "default")
+        key = name if bare else f"{protocol.own_key(config.key_prefix, name)}"
+        self._prepare(
+            alias_for(config),
+            key,
+            name,
+            timeout=timeout,
+            blocking=blocking,
+            blocking_timeout=blocking_timeout,
+            reentrant=reentrant,
+            thread_local=thread_local,
+            raise_on_release_error=raise_on_release_error,
+            on_lost=on_lost,
+            lease=lease,
+        )
+
+    def _prepare(
+        self,
+        alias: Alias,
+        key: str,
+        name: str,
+        *,
+        timeout: float | None = None,
+        blocking: bool = True,
+        blocking_timeout: float | None = None,
+        reentrant: bool = False,
+        thread_local: bool = True,
+        raise_on_release_error: bool = True,
+        on_lost: Callable[[Held], object] | None = None,
+        lease: float = LEASE,
+    ) -> None:
+        self.alias = alias
+        self.name = name
+        self.key = key
+        self.timeout = _seconds("timeout", timeout)
+        self.blocking = blocking
+        self.blocking_timeout = blocking_timeout
+        self.reentrant = reentrant
+        self.thread_local = thread_local
+        self.raise_on_release_error = raise_on_release_error
+        self.on_lost = on_lost
+        self.lease = _seconds("lease", lease) or LEASE
+        self._names: Names = names_of(key)
+        self._held: dict[Any, Held] = {}
+
+    @classmethod
+    def under(cls, alias: Alias, key: str, name: str, **options: Any) -> Self:
+        """Return the lock under a key of the server, whatever its name."""
+        made = cls.__new__(cls)
+        made._prepare(alias, key, name, **options)
+        return made
+
+    @property
+    def gate(self) -> Gate:
+        """This process' line for the lock."""
+        return gate_for(self.alias.link, self.key)
+
+    # Taking
+
+    def _acquire(
+        self,
+        sleep: float | None = None,
+        blocking: bool | None = None,
+        blocking_timeout: float | None = None,
+        token: str | bytes | None = None,
+    ) -> Plan[bool]:
+        """Take the lock; return whether it could be had.
+
+        `blocking` False asks once. `blocking_timeout` is in seconds. `sleep` is
+        redis-py's and has no effect: nobody polls. One round trip where the lock is
+        free, two where it is handed over. Raises `Unavailable`.
+        """
+        del sleep
+        found = yield from self._take(blocking, blocking_timeout, token)
+        return found is not None
+
+    acquire, aacquire = both(_acquire)
+
+    def _take(
+        self,
+        blocking: bool | None,
+        blocking_timeout: float | None,
+        token: str | bytes | None,
+    ) -> Plan[Held | None]:
+        if blocking is None:
+            blocking = self.blocking
+        if blocking_timeout is None:
+            blocking_timeout = self.blocking_timeout
+        me = whose()
+        gate = self.gate
+        if self.reentrant:
+            again = self._again(gate, me)
+            if again is not None:
+                return again
+        if token is None:
+            mine = protocol.new_token(self.timeout)
+        else:
+            mine = token.encode() if isinstance(token, str) else token
+        ends = None if blocking_timeout is None else monotonic() + blocking_timeout
+        contender = Contender(mine)
+        lease: Lease | None = None
+        gate.enter(contender)
+        try:
+            lease, fence = yield from self._contend(gate, contender, blocking, ends)
+        except BaseException:
+            if contender.has_asked:
+                # It may be in line, or have the lock, and nobody is here to use it.
+                undo(self.alias.link, protocol.cancel(self._names, mine))
+            raise
+        finally:
+            if lease is None:
+                gate.leave(contender)
+        if lease is None:
+            return None
+        held = Held(self, self._names, gate, mine, fence, lease, me)
+        gate.took(contender, lease, ref(held))
+        self._held[me if self.thread_local else None] = held
+        if self.on_lost is not None:
+            lease.on_lost.append(partial(self.on_lost, held))
+        keep(lease, held)
+        return held
+
+    def _contend(
+        self, gate: Gate, me: Contender, blocking: bool, ends: float | None
+    ) -> Plan[tuple[Lease | None, int]]:
+        """Come to the front of this process' line, and then of the server's."""
+        while me.place is Place.BEHIND:
+            if not blocking or (ends is not None and monotonic() >= ends):
+                return None, 0
+            me.signal.clear()
+            gate.look(me)
+            if me.place is not Place.BEHIND:
+                break
+            waits = None if ends is None else ends - monotonic()
+            held = gate.held
+            if held is not None and gate.line[0] is me:
+                # If its holder never gives it back, its time will be over.
+                over = held.stands + 0.001
+                waits = over if waits is None else min(waits, over)
+            yield Await(me.signal, waits)
+        me.has_asked = me.place is not Place.FRONT
+        if me.place is Place.GIVEN:
+            grant = protocol.grant_of(me.token)
+            return self._lease(me.token, me.asked, grant), me.fence
+        return (yield from self._ask(me, blocking, ends))
+
+    def _ask(
+        self, me: Contender, blocking: bool, ends: float | None
+    ) -> Plan[tuple[Lease | None, int]]:
+        """Stand in the server's line, if this is not done yet, until it is our turn."""
+        names = self._names
+        seconds = self.timeout or self.lease
+        span = max(int(seconds * 1000), 1)
+        in_line = me.place is Place.IN_LINE
+        asked, left = me.asked, -1
+        trouble: float | None = None
+        while True:
+            now = monotonic()
+            last = not blocking or (ends is not None and now >= ends)
+            if not in_line:
+                asked = now
+                alive = 0.0 if last else ALIVE
+                command = protocol.acquire(names, me.token, span, alive, me.waited)
+                was_in_line, me.has_asked = me.has_asked, True
+                try:
+                    reply = yield command
+                except Unavailable:
+                    trouble = trouble or now
+                    bears = PATIENCE if ends is None else ends - trouble
+                    if last or not was_in_line or now - trouble >= bears:
+                        raise
+                    yield Sleep(min(SLICE / 10, bears))
+                    continue
+                trouble = None
+                if reply[0] == 1:
+                    return self._lease(me.token, asked, seconds), int(reply[1])
+                if last:
+                    return None, 0
+                left = reply[1]
+            in_line = False
+            waits = SLICE
+            if left >= 0:
+                waits = min(waits, left / 1000 + 0.001)
+            if ends is not None:
+                waits = min(waits, ends - monotonic())
+            if waits <= 0:
+                continue
+            try:
+                found = yield Wait(protocol.message(names, me.token, waits), waits)
+            except (Unavailable, ServerError) as error:
+                if isinstance(error, ServerError) and error.code != "UNBLOCKED":
+                    raise
+                continue
+            if found is not None:
+                grant = protocol.grant_of(me.token)
+                if asked + grant - monotonic() > grant / 8:
+                    return self._lease(me.token, asked, grant), int(found[1])
+                # The message was long under way: ask how things stand.
+
+    def _lease(self, token: bytes, asked: float, seconds: float) -> Lease:
+        names = self._names
+        timeout = self.timeout
+        return Lease(
+            self.alias.link,
+            lambda span: protocol.extend(names, token, span),
+            seconds=timeout or self.lease,
+            until=asked + seconds,
+            # A grant is counted from when the lock was asked for.
+            ends=None if timeout is None else asked + timeout,
+            name=self.name,
+        )
+
+    def _again(self, gate: Gate, me: Any) -> Held | None:
+        """Return the holding of this thread or task, entered once more."""
+        holding = None if gate.holder is None else gate.holder()
+        if isinstance(holding, Held) and holding.owner is me and holding.valid:
+            holding.count += 1
+            self._held[me if self.thread_local else None] = holding
+            return holding
+        return None
+
+    # Giving back
+
+    def _release(self) -> Plan[None]:
+        """Give the lock back, and wake who comes next. One round trip.
+
+        Raises `LockError` where this thread or task has not taken it, and
+        `LockNotOwned` where it has lost it.
+        """
+        held = self._mine("release")
+        if held.count > 1:
+            held.count -= 1
+            return
+        yield from self.giving_back(held)
+
+    release, arelease = both(_release)
+
+    def giving_back(self, held: Held) -> Plan[None]:
+        """Give a holding back."""
+        for owner, each in list(self._held.items()):
+            if each is held:
+                del self._held[owner]
+        yield from held.giving_back()
+
+    def _extend(self, additional_time: float, replace_ttl: bool = False) -> Plan[bool]:
+        """Hold it for more seconds, or (`replace_ttl`) for so many from now on.
+
+        See `Held.extend`; raises `LockError` where this thread or task has not got it.
+        """
+        return self._mine("extend")._extend(additional_time, replace_ttl)
+
+    extend, aextend = both(_extend)
+
+    def _reacquire(self) -> Plan[bool]:
+        """Hold it for a whole lease from now on. See `Held.reacquire`."""
+        return self._mine("reacquire")._reacquire()
+
+    reacquire, areacquire = both(_reacquire)
+
+    def _mine(self, what: str) -> Held:
+        held = self._held.get(whose() if self.thread_local else None)
+        if held is None:
+            raise LockError(
+                f"Cannot {what} the lock {self.name!r}: this "
+                f"{'thread or task has' if self.thread_local else 'object has'} "
+                "not taken it, or has given it back",
+                name=self.name,
+            )
+        return held
+
+    # What there is to know
+
+    def _locked(self) -> Plan[bool]:
+        """Return whether anybody has the lock. One round trip."""
+        return (yield protocol.owner(self._names)) is not None
+
+    locked, alocked = both(_locked)
+
+    def _owned(self) -> Plan[bool]:
+        """Return whether this thread or task has the lock, asking the server."""
+        held = self._held.get(whose() if self.thread_local else None)
+        if held is None:
+            return False
+        return (yield protocol.owner(self._names)) == held.token
+
+    owned, aowned = both(_owned)
+
+    def _owner(self) -> Plan[str | None]:
+        """Return the holder's token, None where nobody has the lock. One round trip.
+
+        Ours end in the host and the process that made them.
+        """
+        token = yield protocol.owner(self._names)
+        return None if token is None else token.decode(errors="backslashreplace")
+
+    owner, aowner = both(_owner)
+
+    @property
+    def local(self) -> SimpleNamespace:
+        """What redis-py's locks have: `lock.local.token`, of this thread or task."""
+        held = self.held
+        return SimpleNamespace(token=None if held is None else held.token)
+
+    @property
+    def held(self) -> Held | None:
+        """The holding of this thread or task; None where it has none."""
+        return self._held.get(whose() if self.thread_local else None)
+
+    # Contexts
+
+    def __enter__(self) -> Held:
+        held = self._run(self._take(None, None, None))
+        if held is None:
+            raise self._missed()
+        return held
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.release()
+        except (LockNotOwned, Unavailable):
+            # What went wrong in the body matters more.
+            if error is None and self.raise_on_release_error:
+                raise
+
+    async def __aenter__(self) -> Held:
+        held: Held | None = await self._arun(self._take(None, None, None))
+        if held is None:
+            raise self._missed()
+        if held.count == 1:
+            held.guard = Guard(held.lease)
+        return held
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        held = self._mine("release")
+        guard = held.guard if held.count == 1 else None
+        if guard is not None and guard.end():
+            # The body was cancelled because the lock was lost, by nobody else.
+            if held.count == 1:
+                with contextlib.suppress(LockNotOwned, Unavailable):
+                    await self.arelease()
+            if kind is asyncio.CancelledError:
+                raise held.gone() from error
+        try:
+            await self.arelease()
+        except (LockNotOwned, Unavailable):
+            if error is None and self.raise_on_release_error:
+                raise
+
+    def _missed(self) -> LockError:
+        return LockError(
+            f"The lock {self.name!r} could not be had within {self.blocking_timeout} s"
+            if self.blocking
+            else f"The lock {self.name!r} is taken",
+            name=self.name,
+        )
+
+    # Running plans
+
+    def _run(self, plan: Plan[Any]) -> Any:
+        if events.listening:
+            with Watch(self.alias, plan) as watched:
+                return finish(self.alias.drive(watched, self._settle))
+        return finish(self.alias.drive(plan, self._settle))
+
+    async def _arun(self, plan: Plan[Any]) -> Any:
+        if events.listening:
+            with Watch(self.alias, plan) as watched:
+                return finish(await self.alias.adrive(watched, self._settle))
+        return finish(await self.alias.adrive(plan, self._settle))
+
+    def _settle(self, plan: Plan[Any], error: RedponyError) -> Any:
+        del plan
+        if isinstance(error, (Unavailable, ServerError)):
+            note = f'At the lock {self.name!r} of CACHES["{self.alias.name}"].'
+            if note not in getattr(error, "__notes__", ()):
+                error.add_note(note)
+        raise error
+
+    def __repr__(self) -> str:
+        return f"<Lock {self.name!r}>"
+
+
+def _seconds(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    seconds = float(value)
+    if not math.isfinite(seconds) or seconds < 0.001:
+        raise ValueError(f"{name} of a lock must be at least 0.001 s, not {value!r}")
+    return seconds

@@ -1,0 +1,117 @@
+"""Locks are the same everywhere: each test with `server` runs on every place.
+
+In asyncio all that a test does is done by one task, as a view would: a lock belongs to
+the task that took it. Who else contends is another process' business, or another
+object's: `rival` is a lock that this process does not know about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
+
+import pytest
+
+from redpony.locks import Lock
+from redpony.locks.gate import Gate
+from tests.colours import Both, Colour
+from tests.places import ALL, Handle, Places, form
+
+T = TypeVar("T")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "forms(*names): the forms of servers it is for")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "server" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("forms")
+        names = [each for each in ALL if not marker or form(each) in marker.args]
+        metafunc.parametrize("server", names, indirect=True)
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest, places: Places) -> Handle:
+    """Return running servers without data, of each flavour and form in turn."""
+    return places.empty(request.param)
+
+
+class OneTask(Colour):
+    """A colour whose every call in asyncio is made by the same task."""
+
+    def __init__(self, name: Any) -> None:
+        super().__init__(name)
+        self._calls: asyncio.Queue[Any] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    def run(self, awaitable: Awaitable[T]) -> T:
+        assert self._runner is not None
+        loop = self._runner.get_loop()
+        if self._task is None:
+            self._task = loop.create_task(self._work())
+        done = loop.create_future()
+        self._calls.put_nowait((awaitable, done))
+        return loop.run_until_complete(done)  # type: ignore[no-any-return]
+
+    async def _work(self) -> None:
+        while True:
+            awaitable, done = await self._calls.get()
+            try:
+                done.set_result(await awaitable)
+            except BaseException as error:  # noqa: BLE001 (the caller's)
+                done.set_exception(error)
+
+
+@pytest.fixture(params=["sync", "async"])
+def colour(request: pytest.FixtureRequest) -> Iterator[Colour]:
+    with OneTask(request.param) as colour:
+        yield colour
+
+
+class InBoth(Both):
+    """A lock whose methods, and whose `with`, are of the test's colour."""
+
+    def __enter__(self) -> Any:
+        if self.colour.is_async:
+            held = self.colour.run(self.target.__aenter__())
+        else:
+            held = self.target.__enter__()
+        return Both(held, self.colour)
+
+    def __exit__(self, *exc: Any) -> Any:
+        if self.colour.is_async:
+            return self.colour.run(self.target.__aexit__(*exc))
+        return self.target.__exit__(*exc)
+
+
+class Rival(Lock):
+    """A lock that does not share this process' line, as one of another process."""
+
+    gate = None  # type: ignore[assignment]
+
+
+@pytest.fixture
+def lock(make_cache: Any, colour: Colour) -> Callable[..., Any]:
+    """Return a function that makes a lock on the server: `lock("a", timeout=1)`."""
+    make_cache()
+    return lambda name="job", **options: InBoth(Lock(name, **options), colour)
+
+
+@pytest.fixture
+def rival(make_cache: Any, colour: Colour) -> Callable[..., Any]:
+    """Return a function that makes one of another process; see `Rival`."""
+
+    def make(name: str = "job", **options: Any) -> Any:
+        made = Rival(name, **options)
+        made.gate = Gate()
+        return InBoth(made, colour)
+
+    return make
+
+
+@pytest.fixture
+def keys(server: Handle) -> Callable[[], set[bytes]]:
+    """Return a function that returns the keys on the server, but for fences."""
+    return lambda: {name for name in server.keys() if not name.endswith(b":fence")}
