@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from dataclasses import replace
 
 import redis
@@ -10,6 +13,8 @@ from django.test import override_settings
 import redpony
 from redpony.conf import alias_config
 from redpony.errors import NoPermission
+from redpony.locks import Lock
+from redpony.locks.gate import Gate
 from redpony.management.rights import acl_rules
 from redpony.wire.handshake import Features
 from tests.cache.test_unavailable import BY_ARGUMENTS, CALLS, COUNTED
@@ -84,20 +89,58 @@ def exercise(cache) -> None:
     list(cache.sscan_iter("set"))
     if cache.colour.is_async:
         cache.colour.run(alocked(cache.target))
-        return
-    with cache.lock("job", timeout=5) as lock:
+    else:
+        locked(cache)
+
+
+def contenders(cache) -> list[Lock]:
+    """Return two locks that know of each other by the server alone."""
+    found = []
+    for _ in range(2):
+        lock = Elsewhere.under(cache.alias, cache.make_key("job"), "job", timeout=5)
+        lock.gate = Gate()
+        found.append(lock)
+    return found
+
+
+class Elsewhere(Lock):
+    """A lock that does not share this process' line, as one of another process."""
+
+    gate = None
+
+
+def locked(cache) -> None:
+    mine, other = contenders(cache)
+    with mine as lock:
         assert lock.locked()
         assert lock.owned()
         assert lock.extend(5)
         assert lock.reacquire()
-        assert not cache.lock("job", blocking_timeout=0.05).acquire()
+        assert not other.acquire(blocking_timeout=0.05)
+        waiter = threading.Thread(target=taken, args=(other,))
+        waiter.start()
+        time.sleep(0.1)  # it is in line, or will be: both are handed over
+    waiter.join()
+
+
+def taken(lock) -> None:
+    with lock:
+        pass
+
+
+async def ataken(lock) -> None:
+    async with lock:
+        pass
 
 
 async def alocked(cache) -> None:
-    async with cache.alock("job", timeout=5) as lock:
+    mine, other = contenders(cache)
+    async with mine as lock:
         assert await lock.alocked()
         assert await lock.aowned()
         assert await lock.aextend(5)
         assert await lock.areacquire()
-        waiter = cache.lock("job", blocking_timeout=0.05)
-        assert not await waiter.aacquire()
+        assert not await other.aacquire(blocking_timeout=0.05)
+        waiter = asyncio.create_task(ataken(other))
+        await asyncio.sleep(0.1)
+    await waiter

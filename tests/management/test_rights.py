@@ -15,7 +15,6 @@ import redis
 from django.core.cache import CacheKeyWarning
 from django.test import override_settings
 from redis.exceptions import NoPermissionError
-from redis.lock import Lock
 
 import redpony
 from redpony import commands
@@ -24,6 +23,7 @@ from redpony.conf import alias_config
 from redpony.errors import NoPermission
 from redpony.management.rights import (
     CLUSTER_SCRIPTS,
+    LOCK_SCRIPTS,
     SCRIPTS,
     acl_rules,
     called_by,
@@ -221,22 +221,20 @@ def test_no_script_calls_in_a_way_that_goes_unnoticed():
         assert ways == len(re.findall(r"redis\.call\('\w+'", code)), path
 
 
-def test_the_locks_rights_are_those_of_redis_pys_scripts():
-    scripts = [
-        getattr(Lock, name)
-        for name in vars(Lock)
-        if re.fullmatch("LUA_.*_SCRIPT", name)
-    ]
-    assert len(scripts) == 3
-    called = {
-        word for text in scripts for word in re.findall(r"redis\.call\('(\w+)'", text)
-    }
+def test_the_locks_rights_are_what_its_scripts_call():
+    names = {path.stem for path in (SOURCE / "scripts/lua").glob("lock_*.lua")}
+    assert set(LOCK_SCRIPTS) == names
     caches = {"default": ours("redis://127.0.0.1")}
     with override_settings(CACHES=caches):
         user = user_for([alias_config("default")])
-    (lock,) = [each for each in user.grants if each.reason == "cache.lock"]
+    (lock,) = [each for each in user.grants if each.reason == "locks"]
 
-    assert set(lock.commands) == called | {"set", "evalsha", "script|load"}
+    assert set(lock.commands) == called_by(*names) | {
+        "get",
+        "blpop",
+        "eval",
+        "evalsha",
+    }
 
 
 @pytest.mark.parametrize(

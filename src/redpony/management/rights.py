@@ -143,7 +143,7 @@ def user_for(
         aliases=tuple(each.alias for each in configs),
         server=server,
         grants=tuple(_merged(_grants(each, server) for each in configs)),
-        keys=tuple(dict.fromkeys([*map(key_pattern, configs), INTERNAL_KEYS])),
+        keys=_key_patterns(configs),
         databases=tuple(sorted({each.link.db for each in configs})),
         password=link.password,
     )
@@ -183,6 +183,12 @@ def operator_for(user: User, name: str) -> User:
     """Return a user who looks, at what `status` and `doctor` show, and reads no key."""
     finding = [each for each in user.grants if each.reason in (GREETING, FINDING)]
     return replace(user, name=name, keys=(), grants=(*finding, LOOKING), password=None)
+
+
+def _key_patterns(configs: Sequence[AliasConfig]) -> tuple[str, ...]:
+    found = dict.fromkeys([*map(key_pattern, configs), INTERNAL_KEYS])
+    # A server takes no other pattern beside the one of everything.
+    return ("*",) if "*" in found else tuple(found)
 
 
 def key_pattern(config: AliasConfig) -> str:
