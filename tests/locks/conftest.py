@@ -60,7 +60,7 @@ class OneTask(Colour):
             awaitable, done = await self._calls.get()
             try:
                 done.set_result(await awaitable)
-            except BaseException as error:  # noqa: BLE001 (the caller's)
+            except BaseException as error:
                 done.set_exception(error)
 
 
@@ -80,7 +80,7 @@ class InBoth(Both):
             held = self.target.__enter__()
         return Both(held, self.colour)
 
-    def __exit__(self, *exc: Any) -> Any:
+    def __exit__(self, *exc: object) -> Any:
         if self.colour.is_async:
             return self.colour.run(self.target.__aexit__(*exc))
         return self.target.__exit__(*exc)

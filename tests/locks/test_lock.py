@@ -29,7 +29,9 @@ def test_names_are_locks_of_their_own(lock: Any) -> None:
             pass
 
 
-@pytest.mark.parametrize("name", ["a", "{t}a", "a{t}", "a}b", "{}", "{}}", "a{b", "}{", "é"])
+@pytest.mark.parametrize(
+    "name", ["a", "{t}a", "a{t}", "a}b", "{}", "{}}", "a{b", "}{", "é"]
+)
 def test_a_lock_of_any_name_is_handed_over(lock: Any, rival: Any, name: str) -> None:
     with lock(name):
         assert not rival(name).acquire(blocking_timeout=0.01)

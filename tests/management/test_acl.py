@@ -99,8 +99,7 @@ def test_people_are_told_what_each_right_is_for(acl):
     out, err = acl("--user", "shop", "--server", "redis-7.0", caches=caches)
 
     assert out.startswith(
-        "user shop reset on >PASSWORD resetchannels ~shop:* ~redpony{* "
-        "-@all +"
+        "user shop reset on >PASSWORD resetchannels ~shop:* ~redpony{* -@all +"
     )
     assert len(out.splitlines()) == 1
     for text in (
@@ -209,8 +208,7 @@ def test_sentinels_have_a_file_of_their_own(acl, manage):
 
     out, err = acl("--sentinels", "--server", "redis-7.0", caches=caches)
     assert len(out.splitlines()) == 1
-    assert out.startswith(
-        "user finder ")
+    assert out.startswith("user finder ")
     assert "+sentinel|master" in out
     assert "&+switch-master" in out
     assert "~" not in out
