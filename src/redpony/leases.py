@@ -31,7 +31,8 @@ from redpony.plan import Batch, Replies
 from redpony.signals import Signal
 
 if TYPE_CHECKING:
-    from redpony.connections import Link, TopologyLink
+    from redpony.wire.link import Link
+    from redpony.wire.topology.link import TopologyLink
 
 logger = logging.getLogger("redpony")
 monotonic = time.monotonic

@@ -68,7 +68,7 @@ class Signal:
 
         def wake() -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed
-                if asyncio._get_running_loop() is loop:
+                if asyncio._get_running_loop() is loop:  # noqa: SLF001 (see holder)
                     resolve()
                 else:
                     loop.call_soon_threadsafe(resolve)

@@ -114,4 +114,6 @@ def rival(make_cache: Any, colour: Colour) -> Callable[..., Any]:
 @pytest.fixture
 def keys(server: Handle) -> Callable[[], set[bytes]]:
     """Return a function that returns the keys on the server, but for fences."""
-    return lambda: {name for name in server.keys() if not name.endswith(b":fence")}
+    return lambda: {
+        name for name in list(server.keys()) if not name.endswith(b":fence")
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 
@@ -64,7 +65,7 @@ class History:
         """Return the longest time for which a lock was entered by nobody."""
         gaps = [0.0]
         for mine in self._by_name().values():
-            for before, after in zip(mine, mine[1:], strict=False):
+            for before, after in pairwise(mine):
                 gaps.append(after.began - (before.left or before.sure))
         return max(gaps)
 

@@ -123,7 +123,7 @@ def test_the_promises_hold_while_everything_breaks(
     assert history.longest_gap() < GAP
     assert len(history.holdings) > 100
     time.sleep(LEASE + 2)
-    left = {each for each in server.keys() if not each.endswith(b":fence")}
+    left = {each for each in list(server.keys()) if not each.endswith(b":fence")}
     with capsys.disabled():
         print(
             f"\n  {flavour}: {len(history.holdings)} holdings, {run.killed} killed, "

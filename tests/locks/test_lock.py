@@ -208,9 +208,9 @@ def test_a_lock_of_redis_py_excludes_ours_and_is_noticed(
 
     theirs = get_redis().lock("bare", timeout=60)
     assert theirs.acquire(blocking=False)
-    assert not lock("bare", bare=True).acquire(blocking_timeout=0.01)
+    assert not lock("bare", key="bare").acquire(blocking_timeout=0.01)
     theirs.release()
-    with lock("bare", bare=True):
+    with lock("bare", key="bare"):
         assert not theirs.acquire(blocking=False)
     assert theirs.acquire(blocking=False)
     theirs.release()

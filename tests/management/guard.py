@@ -97,7 +97,8 @@ def contenders(cache) -> list[Lock]:
     """Return two locks that know of each other by the server alone."""
     found = []
     for _ in range(2):
-        lock = Elsewhere.under(cache.alias, cache.make_key("job"), "job", timeout=5)
+        key = cache.make_key("job")
+        lock = Elsewhere("job", using=cache.alias, key=key, timeout=5)
         lock.gate = Gate()
         found.append(lock)
     return found

@@ -34,10 +34,10 @@ class Locking(Room):
         of `redpony.locks.Lock`. Making it takes no round trip.
         """
         del sleep
-        return Lock.under(
-            self.alias,
-            self._key(key, version),
+        return Lock(
             str(key),
+            using=self.alias,
+            key=self._key(key, version),
             timeout=timeout,
             blocking=blocking,
             blocking_timeout=blocking_timeout,

@@ -92,10 +92,11 @@ class Gate:
             self._promote()
             self._stir()
 
-    def look(self, contender: Contender) -> None:
-        """Look again whether the lock is still held by somebody of this process."""
+    def look(self, contender: Contender) -> Place:
+        """Look again whether somebody of this process has the lock; return its place."""
         with self._lock:
             self._promote()
+            return contender.place
 
     def took(self, contender: Contender, lease: Lease, holder: Any) -> None:
         """Say that a contender has the lock now."""

@@ -12,7 +12,8 @@ from redpony.locks import protocol
 from redpony.locks.gate import Gate, Place
 from redpony.locks.guard import Guard
 from redpony.locks.protocol import Names
-from redpony.plan import Plan, TwoColoured, both
+from redpony.locks.running import Running
+from redpony.plan import Plan, both
 
 if TYPE_CHECKING:
     from redpony.locks.lock import Lock
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 monotonic = time.monotonic
 
 
-class Held(TwoColoured):
+class Held(Running):
     """One holding of a lock, from its acquisition to its release.
 
     `fence` is larger than that of every holder before, over restarts and loss of data
@@ -39,6 +40,8 @@ class Held(TwoColoured):
         owner: Any,
     ) -> None:
         self.lock = lock
+        self.alias = lock.alias
+        self.name = lock.name
         self.names = names
         self.gate = gate
         self.token = token
@@ -72,10 +75,10 @@ class Held(TwoColoured):
         """Return the error of a lock that was lost while it was believed to be held."""
         why = self.lost.reason or "its time is over"
         return LockLost(
-            f"The lock {self.lock.name!r} was lost while it was held: {why}. Somebody "
+            f"The lock {self.name!r} was lost while it was held: {why}. Somebody "
             "else may have had it meanwhile; what was written in the name of fence "
             f"{self.fence} is safe only where smaller fences are refused.",
-            name=self.lock.name,
+            name=self.name,
         )
 
     # What the server says
@@ -88,7 +91,7 @@ class Held(TwoColoured):
 
     def _owned(self) -> Plan[bool]:
         """Return whether this holding is the server's, too. One round trip."""
-        return (yield protocol.owner(self.names)) == self.token
+        return bool((yield protocol.owner(self.names)) == self.token)
 
     owned, aowned = both(_owned)
 
@@ -100,27 +103,35 @@ class Held(TwoColoured):
         One round trip; returns True, as redis-py does. Raises `LockNotOwned` where it
         is lost, and `LockError` where its lease is renewed and has no end.
         """
+        return (yield from self.lengthening(additional_time, replace_ttl))
+
+    extend, aextend = both(_extend)
+
+    def lengthening(self, additional_time: float, replace_ttl: bool) -> Plan[bool]:
+        """The plan of `extend`."""
         ends = self.lease.ends
         if ends is None:
             raise LockError(
-                f"The lock {self.lock.name!r} is renewed until it is given back: there "
+                f"The lock {self.name!r} is renewed until it is given back: there "
                 "is nothing to extend. (Give it a timeout to hold it so long at most.)",
-                name=self.lock.name,
+                name=self.name,
             )
         now = monotonic()
         seconds = _seconds(additional_time)
         yield from self._set(now + seconds if replace_ttl else ends + seconds)
         return True
 
-    extend, aextend = both(_extend)
-
     def _reacquire(self) -> Plan[bool]:
         """Hold it for a whole lease from now on. One round trip; errors as `extend`'s."""
+        return (yield from self.renewing())
+
+    reacquire, areacquire = both(_reacquire)
+
+    def renewing(self) -> Plan[bool]:
+        """The plan of `reacquire`."""
         seconds = self.lease.seconds
         yield from self._set(monotonic() + seconds)
         return True
-
-    reacquire, areacquire = both(_reacquire)
 
     def _set(self, ends: float) -> Plan[None]:
         lease = self.lease
@@ -146,12 +157,6 @@ class Held(TwoColoured):
         yield from self.lock.giving_back(self)
 
     release, arelease = both(_release)
-
-    def _run(self, plan: Plan[Any]) -> Any:
-        return self.lock._run(plan)
-
-    async def _arun(self, plan: Plan[Any]) -> Any:
-        return await self.lock._arun(plan)
 
     def giving_back(self) -> Plan[None]:
         """Give it back, and wake who comes next. Raises `LockNotOwned`."""
@@ -186,9 +191,9 @@ class Held(TwoColoured):
                         raise self.gone()
                     if not done:
                         raise LockNotOwned(
-                            f"The lock {self.lock.name!r} is not held any more: its "
+                            f"The lock {self.name!r} is not held any more: its "
                             "lease was over, or somebody broke it.",
-                            name=self.lock.name,
+                            name=self.name,
                         )
                 if after is None or reply[0] < 2:
                     return
@@ -206,7 +211,7 @@ class Held(TwoColoured):
 
     def __repr__(self) -> str:
         state = "lost" if self.lost else "held" if self.valid else "given back"
-        return f"<Held {self.lock.name!r} {state} fence={self.fence}>"
+        return f"<Held {self.name!r} {state} fence={self.fence}>"
 
 
 def _seconds(value: float) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class _Thread(threading.local):
-    """One object a thread. (An ident is used again after a thread's end.)"""
+    """One object a thread; an ident is used again after a thread's end."""
 
     def __init__(self) -> None:
         self.me = object()
@@ -19,6 +19,6 @@ _thread = _Thread()
 
 def whose() -> Any:
     """Return what is equal for the same thread or task, and for no other."""
-    if asyncio._get_running_loop() is None:
+    if asyncio._get_running_loop() is None:  # noqa: SLF001 (the public one raises)
         return _thread.me
     return asyncio.current_task() or _thread.me

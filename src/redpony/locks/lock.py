@@ -27,16 +27,14 @@ import time
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace, TracebackType
-from typing import Any, Self
+from typing import Any
 from weakref import ref
 
-from redpony import events
-from redpony.alias import Alias, Watch, alias_for
+from redpony.alias import Alias, alias_for
 from redpony.conf import alias_config
 from redpony.errors import (
     LockError,
     LockNotOwned,
-    RedponyError,
     ServerError,
     Unavailable,
 )
@@ -47,7 +45,8 @@ from redpony.locks.guard import Guard
 from redpony.locks.held import Held
 from redpony.locks.holder import whose
 from redpony.locks.protocol import ALIVE, SLICE, Names, names_of
-from redpony.plan import Await, Plan, Sleep, TwoColoured, Wait, both, finish
+from redpony.locks.running import Running
+from redpony.plan import Await, Plan, Sleep, Wait, both
 
 monotonic = time.monotonic
 
@@ -58,7 +57,7 @@ PATIENCE = 10.0
 """Seconds that one who waits without end bears with a server that does not answer."""
 
 
-class Lock(TwoColoured):
+class Lock(Running):
     """A lock under a name, for threads, tasks, processes and machines.
 
         with Lock("import") as held: ...
@@ -67,45 +66,24 @@ class Lock(TwoColoured):
     `timeout` None: the lease is 30 s and is renewed until the lock is given back.
     A number of seconds: it is held so long at most. `blocking_timeout` is how long to
     wait for it, None for ever. An object serves any number of threads and tasks.
+
+    * `using`: the alias of `CACHES` whose server it lives on.
+    * `key`: the server's key; by default one of its own. With the bare key that others
+      use in `SET key token NX PX ...` it excludes them, and they exclude it.
+    * `reentrant`: who has it may take it again, and gives it back as often.
+    * `thread_local` False: who gives it back need not be who took it.
+    * `raise_on_release_error` False: a body that outlasted its lease is not told.
+    * `on_lost`: called with the holding if it is lost, by the thread that looks after
+      leases; do not block it.
+    * `lease`: the length of a lease that is renewed, in seconds.
     """
 
     def __init__(
         self,
         name: str,
         *,
-        using: str | None = None,
-        timeout: float | None = None,
-        blocking: bool = True,
-        blocking_timeout: float | None = None,
-        reentrant: bool = False,
-        thread_local: bool = True,
-        raise_on_release_error: bool = True,
-        on_lost: Callable[[Held], object] | None = None,
-        lease: float = LEASE,
-        bare: bool = False,
-    ) -> None:
-        config = alias_config(using or "default")
-        key = name if bare else f"{protocol.own_key(config.key_prefix, name)}"
-        self._prepare(
-            alias_for(config),
-            key,
-            name,
-            timeout=timeout,
-            blocking=blocking,
-            blocking_timeout=blocking_timeout,
-            reentrant=reentrant,
-            thread_local=thread_local,
-            raise_on_release_error=raise_on_release_error,
-            on_lost=on_lost,
-            lease=lease,
-        )
-
-    def _prepare(
-        self,
-        alias: Alias,
-        key: str,
-        name: str,
-        *,
+        using: str | Alias = "default",
+        key: str | None = None,
         timeout: float | None = None,
         blocking: bool = True,
         blocking_timeout: float | None = None,
@@ -115,9 +93,10 @@ class Lock(TwoColoured):
         on_lost: Callable[[Held], object] | None = None,
         lease: float = LEASE,
     ) -> None:
+        alias = alias_for(alias_config(using)) if isinstance(using, str) else using
         self.alias = alias
         self.name = name
-        self.key = key
+        self.key = key or protocol.own_key(alias.config.key_prefix, name)
         self.timeout = _seconds("timeout", timeout)
         self.blocking = blocking
         self.blocking_timeout = blocking_timeout
@@ -126,19 +105,12 @@ class Lock(TwoColoured):
         self.raise_on_release_error = raise_on_release_error
         self.on_lost = on_lost
         self.lease = _seconds("lease", lease) or LEASE
-        self._names: Names = names_of(key)
+        self._names: Names = names_of(self.key)
         self._held: dict[Any, Held] = {}
-
-    @classmethod
-    def under(cls, alias: Alias, key: str, name: str, **options: Any) -> Self:
-        """Return the lock under a key of the server, whatever its name."""
-        made = cls.__new__(cls)
-        made._prepare(alias, key, name, **options)
-        return made
 
     @property
     def gate(self) -> Gate:
-        """This process' line for the lock."""
+        """The line for the lock in this process."""
         return gate_for(self.alias.link, self.key)
 
     # Taking
@@ -214,8 +186,7 @@ class Lock(TwoColoured):
             if not blocking or (ends is not None and monotonic() >= ends):
                 return None, 0
             me.signal.clear()
-            gate.look(me)
-            if me.place is not Place.BEHIND:
+            if gate.look(me) is not Place.BEHIND:
                 break
             waits = None if ends is None else ends - monotonic()
             held = gate.held
@@ -333,13 +304,13 @@ class Lock(TwoColoured):
 
         See `Held.extend`; raises `LockError` where this thread or task has not got it.
         """
-        return self._mine("extend")._extend(additional_time, replace_ttl)
+        return self._mine("extend").lengthening(additional_time, replace_ttl)
 
     extend, aextend = both(_extend)
 
     def _reacquire(self) -> Plan[bool]:
         """Hold it for a whole lease from now on. See `Held.reacquire`."""
-        return self._mine("reacquire")._reacquire()
+        return self._mine("reacquire").renewing()
 
     reacquire, areacquire = both(_reacquire)
 
@@ -367,7 +338,7 @@ class Lock(TwoColoured):
         held = self._held.get(whose() if self.thread_local else None)
         if held is None:
             return False
-        return (yield protocol.owner(self._names)) == held.token
+        return bool((yield protocol.owner(self._names)) == held.token)
 
     owned, aowned = both(_owned)
 
@@ -395,7 +366,7 @@ class Lock(TwoColoured):
     # Contexts
 
     def __enter__(self) -> Held:
-        held = self._run(self._take(None, None, None))
+        held: Held | None = self._run(self._take(None, None, None))
         if held is None:
             raise self._missed()
         return held
@@ -449,28 +420,6 @@ class Lock(TwoColoured):
             else f"The lock {self.name!r} is taken",
             name=self.name,
         )
-
-    # Running plans
-
-    def _run(self, plan: Plan[Any]) -> Any:
-        if events.listening:
-            with Watch(self.alias, plan) as watched:
-                return finish(self.alias.drive(watched, self._settle))
-        return finish(self.alias.drive(plan, self._settle))
-
-    async def _arun(self, plan: Plan[Any]) -> Any:
-        if events.listening:
-            with Watch(self.alias, plan) as watched:
-                return finish(await self.alias.adrive(watched, self._settle))
-        return finish(await self.alias.adrive(plan, self._settle))
-
-    def _settle(self, plan: Plan[Any], error: RedponyError) -> Any:
-        del plan
-        if isinstance(error, (Unavailable, ServerError)):
-            note = f'At the lock {self.name!r} of CACHES["{self.alias.name}"].'
-            if note not in getattr(error, "__notes__", ()):
-                error.add_note(note)
-        raise error
 
     def __repr__(self) -> str:
         return f"<Lock {self.name!r}>"
