@@ -43,6 +43,12 @@ TICK: Final = 0.25
 BRIEF: Final = 0.05
 """Its shortest."""
 
+LINGERS: Final = 8
+"""How many steps it takes with nothing to do before it sleeps until it is called."""
+
+
+_lock = threading.Lock()
+
 
 class Lost:
     """A mark that is set once, when a lease is lost: for threads, and for tasks.
@@ -100,6 +106,20 @@ class Lease:
     lasts from then on (milliseconds), which answers 0 where it is not ours any more.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_lost",
+        "ends",
+        "is_lost",
+        "is_over",
+        "link",
+        "name",
+        "on_lost",
+        "renewal",
+        "seconds",
+        "until",
+    )
+
     def __init__(
         self,
         link: Link | TopologyLink,
@@ -116,26 +136,31 @@ class Lease:
         self.until = until
         self.ends = ends
         self.name = name
-        self.lost = Lost()
         self.on_lost: list[Callable[[], object]] = []
         """Called in the watchdog's thread when it is lost."""
+        self.is_lost = False
         self.is_over = False
+        self._lost: Lost | None = None
 
     @property
-    def renews(self) -> bool:
-        return self.ends is None
+    def lost(self) -> Lost:
+        """The mark that is set when it is lost; made for those who ask."""
+        if self._lost is None:
+            with _lock:
+                self._lost = self._lost or Lost()
+        return self._lost
 
     @property
     def remaining(self) -> float:
         """Seconds for which it is surely ours; 0 where it is not."""
-        if self.is_over or self.lost:
+        if self.is_over or self.is_lost:
             return 0.0
         return max(self.until - monotonic(), 0.0)
 
     @property
     def stands(self) -> float:
         """Seconds for which nobody else can have it, given back or not; 0 if lost."""
-        return 0.0 if self.lost else max(self.until - monotonic(), 0.0)
+        return 0.0 if self.is_lost else max(self.until - monotonic(), 0.0)
 
     @property
     def goal(self) -> float:
@@ -155,9 +180,10 @@ class Lease:
 
     def lose(self, reason: str) -> None:
         """It is not ours any more, whatever anybody believes."""
-        if self.is_over or self.lost:
+        if self.is_over or self.is_lost:
             return
         _kept.pop(self, None)
+        self.is_lost = True
         self.lost.set(reason)
         for tell in self.on_lost:
             try:
@@ -245,18 +271,22 @@ class Watchdog:
                 self._thread.start()
 
     def _run(self) -> None:
+        idle = 0
         while True:
             now = monotonic()
             pauses = [_step(lease) for lease in kept()]
             pauses += [errand.due - now for errand in list(_errands)]
-            if pauses:
-                pause = max(min(pauses), 0.0)
+            idle = 0 if pauses else idle + 1
+            if idle < LINGERS:
+                # To be woken for each lock of many would cost more than to look.
+                pause = max(min(pauses, default=TICK), 0.0)
                 self._wakes_at = now + pause
                 self._news.wait(pause)
             else:
                 self._wakes_at = math.inf
                 # What came between the look and this line has not seen it.
                 self._news.wait(0 if _kept or _errands else None)
+                idle = 0
             self._news.clear()
             try:
                 self._look()
@@ -320,9 +350,10 @@ _watchdog = Watchdog()
 
 
 def _after_fork() -> None:
-    global _watchdog
+    global _watchdog, _lock
+    _lock = threading.Lock()
     for lease in list(_kept):
-        lease.is_over = True
+        lease.is_lost = True
     _kept.clear()
     _errands.clear()
     _watchdog = Watchdog()

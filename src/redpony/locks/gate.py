@@ -46,12 +46,23 @@ class Place(enum.Enum):
 class Contender:
     """A thread or task that wants a lock, and has not got it yet."""
 
-    __slots__ = ("asked", "fence", "has_asked", "place", "signal", "since", "token")
+    __slots__ = (
+        "asked",
+        "fence",
+        "has_asked",
+        "left",
+        "place",
+        "signal",
+        "since",
+        "token",
+    )
 
-    def __init__(self, token: bytes) -> None:
+    def __init__(self, token: bytes, place: Place = Place.BEHIND) -> None:
         self.token = token
         self.since = monotonic()
-        self.place = Place.BEHIND
+        self.place = place
+        self.left = -1
+        """What the holder's lease had left when it was put in line, in ms; -1: no end."""
         self.signal = Signal()
         self.fence = 0
         self.asked = 0.0
@@ -84,6 +95,15 @@ class Gate:
         with self._lock:
             self.line.append(contender)
             self._promote()
+
+    def enter_alone(self, contender: Contender) -> bool:
+        """Be the only one here, and so the front; False if there is somebody else."""
+        with self._lock:
+            if self.line or self.held is not None:
+                return False
+            self.line.append(contender)
+            self.front = contender
+            return True
 
     def leave(self, contender: Contender) -> None:
         """Give up: the next one comes to the front if it may."""

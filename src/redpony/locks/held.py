@@ -6,7 +6,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from redpony.errors import LockError, LockLost, LockNotOwned, Unavailable
+from redpony.errors import LockError, LockLost, Unavailable
 from redpony.leases import Lease, Lost
 from redpony.locks import protocol
 from redpony.locks.gate import Gate, Place
@@ -73,7 +73,10 @@ class Held(Running):
 
     def gone(self) -> LockLost:
         """Return the error of a lock that was lost while it was believed to be held."""
-        why = self.lost.reason or "its time is over"
+        why = self.lost.reason
+        if not why:
+            over = self.lease.until <= monotonic()
+            why = "its time was over" if over else "somebody else has ended it"
         return LockLost(
             f"The lock {self.name!r} was lost while it was held: {why}. Somebody "
             "else may have had it meanwhile; what was written in the name of fence "
@@ -158,13 +161,15 @@ class Held(Running):
 
     release, arelease = both(_release)
 
-    def giving_back(self) -> Plan[None]:
-        """Give it back, and wake who comes next. Raises `LockNotOwned`."""
+    def giving_back(self, doubt: Unavailable | None = None) -> Plan[None]:
+        """Give it back, and wake who comes next. Raises `LockNotOwned`.
+
+        `doubt` is what became of a first try.
+        """
         lease, gate, names = self.lease, self.gate, self.names
-        was_lost = lease.remaining <= 0
+        was_lost = lease.stands <= 0
         lease.end()
-        token = self.token
-        first = True
+        token, mine = self.token, True
         try:
             while True:
                 after = None if was_lost else gate.following(lease)
@@ -175,26 +180,19 @@ class Held(Running):
                     after.token if after else b"",
                     after.waited if after else 0.0,
                 )
-                doubtful = False
                 try:
+                    if doubt is not None and doubt.outcome != "unknown":
+                        raise doubt
                     reply = yield command
                 except Unavailable as error:
-                    if error.outcome != "unknown":
+                    if doubt is not None or error.outcome != "unknown":
                         raise
                     # Whether it was done is seen when it is done again.
-                    doubtful = True
-                    reply = yield command
-                if first:
-                    done = reply[0] != 0 or (doubtful and not was_lost)
-                    first = False
-                    if not done and was_lost:
-                        raise self.gone()
-                    if not done:
-                        raise LockNotOwned(
-                            f"The lock {self.name!r} is not held any more: its "
-                            "lease was over, or somebody broke it.",
-                            name=self.name,
-                        )
+                    doubt = error
+                    continue
+                if mine and not reply[0] and (doubt is None or was_lost):
+                    raise self.gone()
+                mine = False
                 if after is None or reply[0] < 2:
                     return
                 if reply[0] == 2:

@@ -30,11 +30,13 @@ from types import SimpleNamespace, TracebackType
 from typing import Any
 from weakref import ref
 
+from redpony import events
 from redpony.alias import Alias, alias_for
 from redpony.conf import alias_config
 from redpony.errors import (
     LockError,
     LockNotOwned,
+    RedponyError,
     ServerError,
     Unavailable,
 )
@@ -138,45 +140,80 @@ class Lock(Running):
         self,
         blocking: bool | None,
         blocking_timeout: float | None,
-        token: str | bytes | None,
+        token: str | bytes | None = None,
+        begun: Contender | None = None,
     ) -> Plan[Held | None]:
         if blocking is None:
             blocking = self.blocking
         if blocking_timeout is None:
             blocking_timeout = self.blocking_timeout
-        me = whose()
         gate = self.gate
         if self.reentrant:
-            again = self._again(gate, me)
+            again = self._again(gate, whose())
             if again is not None:
                 return again
-        if token is None:
-            mine = protocol.new_token(self.timeout)
+        if begun is not None:
+            contender = begun
         else:
-            mine = token.encode() if isinstance(token, str) else token
-        ends = None if blocking_timeout is None else monotonic() + blocking_timeout
-        contender = Contender(mine)
+            if token is None:
+                token = protocol.new_token(self.timeout)
+            contender = Contender(token.encode() if isinstance(token, str) else token)
+            gate.enter(contender)
+        ends = None if blocking_timeout is None else contender.since + blocking_timeout
         lease: Lease | None = None
-        gate.enter(contender)
         try:
             lease, fence = yield from self._contend(gate, contender, blocking, ends)
         except BaseException:
             if contender.has_asked:
                 # It may be in line, or have the lock, and nobody is here to use it.
-                undo(self.alias.link, protocol.cancel(self._names, mine))
+                undo(self.alias.link, protocol.cancel(self._names, contender.token))
             raise
         finally:
             if lease is None:
                 gate.leave(contender)
-        if lease is None:
-            return None
-        held = Held(self, self._names, gate, mine, fence, lease, me)
+        return None if lease is None else self._took(gate, contender, lease, fence)
+
+    def _took(self, gate: Gate, contender: Contender, lease: Lease, fence: int) -> Held:
+        """Have the lock."""
+        me = whose()
+        held = Held(self, self._names, gate, contender.token, fence, lease, me)
         gate.took(contender, lease, ref(held))
         self._held[me if self.thread_local else None] = held
         if self.on_lost is not None:
             lease.on_lost.append(partial(self.on_lost, held))
         keep(lease, held)
         return held
+
+    def _take_quickly(self) -> Held | None:
+        """Take a lock that nobody here wants, blocking: what most calls come to."""
+        gate = self.gate
+        me = Contender(protocol.new_token(self.timeout), Place.FRONT)
+        if self.reentrant or events.listening or not gate.enter_alone(me):
+            return self._run(self._take(None, None))
+        patience = self.blocking_timeout
+        waits = self.blocking and (patience is None or patience > 0)
+        seconds = self.timeout or self.lease
+        span = max(int(seconds * 1000), 1)
+        command = protocol.acquire(
+            self._names, me.token, span, ALIVE if waits else 0, 0
+        )
+        asked = monotonic()
+        try:
+            reply = self.alias.ask(command)
+        except BaseException as error:
+            undo(self.alias.link, protocol.cancel(self._names, me.token))
+            gate.leave(me)
+            if isinstance(error, RedponyError):
+                self._explain(error)
+            raise
+        if reply[0] == 1:
+            lease = self._lease(me.token, asked, seconds)
+            return self._took(gate, me, lease, int(reply[1]))
+        if not waits:
+            gate.leave(me)
+            return None
+        me.asked, me.left, me.place = asked, reply[1], Place.IN_LINE
+        return self._run(self._take(None, None, begun=me))
 
     def _contend(
         self, gate: Gate, me: Contender, blocking: bool, ends: float | None
@@ -209,7 +246,7 @@ class Lock(Running):
         seconds = self.timeout or self.lease
         span = max(int(seconds * 1000), 1)
         in_line = me.place is Place.IN_LINE
-        asked, left = me.asked, -1
+        asked, left = me.asked, me.left
         trouble: float | None = None
         while True:
             now = monotonic()
@@ -255,11 +292,10 @@ class Lock(Running):
                 # The message was long under way: ask how things stand.
 
     def _lease(self, token: bytes, asked: float, seconds: float) -> Lease:
-        names = self._names
         timeout = self.timeout
         return Lease(
             self.alias.link,
-            lambda span: protocol.extend(names, token, span),
+            partial(protocol.extend, self._names, token),
             seconds=timeout or self.lease,
             until=asked + seconds,
             # A grant is counted from when the lock was asked for.
@@ -291,6 +327,29 @@ class Lock(Running):
         yield from self.giving_back(held)
 
     release, arelease = both(_release)
+
+    def _give_back_quickly(self) -> bool:
+        """Give back a lock that nobody here waits for, blocking, if it is that simple."""
+        owner = whose() if self.thread_local else None
+        held = self._held.get(owner)
+        if held is None or held.count > 1 or held.gate.line or events.listening:
+            return False
+        lease = held.lease
+        if lease.remaining <= 0 or len(self._held) > 1:
+            return False
+        lease.end()
+        del self._held[owner]
+        command = protocol.release(held.names, held.token, b"", 0)
+        try:
+            reply = self.alias.ask(command)
+        except Unavailable as error:
+            self._run(held.giving_back(error))
+            return True
+        finally:
+            held.gate.freed(lease)
+        if reply[0] != 1:
+            raise held.gone()
+        return True
 
     def giving_back(self, held: Held) -> Plan[None]:
         """Give a holding back."""
@@ -366,7 +425,7 @@ class Lock(Running):
     # Contexts
 
     def __enter__(self) -> Held:
-        held: Held | None = self._run(self._take(None, None, None))
+        held = self._take_quickly()
         if held is None:
             raise self._missed()
         return held
@@ -378,14 +437,15 @@ class Lock(Running):
         trace: TracebackType | None,
     ) -> None:
         try:
-            self.release()
+            if not self._give_back_quickly():
+                self.release()
         except (LockNotOwned, Unavailable):
             # What went wrong in the body matters more.
             if error is None and self.raise_on_release_error:
                 raise
 
     async def __aenter__(self) -> Held:
-        held: Held | None = await self._arun(self._take(None, None, None))
+        held: Held | None = await self._arun(self._take(None, None))
         if held is None:
             raise self._missed()
         if held.count == 1:

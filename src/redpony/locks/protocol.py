@@ -12,6 +12,7 @@ them exclude each other. The other keys lie beside it in the same slot.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import secrets
@@ -36,19 +37,36 @@ SLICE: Final = 1.0
 """Seconds between those signs. Also how late it learns of a lock that was given back
 without a word: by redis-py's locks, or by a DEL."""
 
-_host = re.sub(r"[^\w-]", "-", socket.gethostname())[:40]
-_ours = re.compile(rb"rp\.[\w-]{16}\.\d+\.")
+_ours = re.compile(rb"rp\.[\w-]{16,}\.\d+\.")
+
+
+def _begin() -> None:
+    """Begin to number tokens: in each process, and in each that is forked from it."""
+    global _seed, _where, _token, _count
+    host = re.sub(r"[^\w-]", "-", socket.gethostname())[:40]
+    _seed = secrets.token_urlsafe(12).encode()
+    _where = f"{host}-{os.getpid()}".encode()
+    _token = b"rp.%b%%x.%d.%b" % (_seed, GRANT * 1000, _where)
+    _count = itertools.count()
+
+
+_seed = _where = _token = b""
+_count = itertools.count()
+_begin()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin)
 
 
 def new_token(lease: float | None) -> bytes:
-    """Return a token of its own: 96 random bits, the grant it wants, and whose it is."""
-    grant = GRANT if lease is None else min(lease, GRANT)
-    return b"rp.%b.%d.%b-%d" % (
-        secrets.token_urlsafe(12).encode(),
-        max(int(grant * 1000), 1),
-        _host.encode(),
-        os.getpid(),
-    )
+    """Return a token of its own: whose it is, the grant it wants, and a number.
+
+    `rp.NUMBER.GRANT.HOST-PID`; the number is 96 random bits of the process and a
+    count.
+    """
+    if lease is None or lease >= GRANT:
+        return _token % next(_count)
+    return b"rp.%b%x.%d.%b" % (_seed, next(_count), max(int(lease * 1000), 1), _where)
 
 
 def grant_of(token: bytes) -> float:

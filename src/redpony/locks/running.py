@@ -33,8 +33,11 @@ class Running(TwoColoured):
     def _settle(self, plan: Plan[Any], error: RedponyError) -> Any:
         """Raise the error with the lock that it was met at: no policy makes one up."""
         del plan
+        raise self._explain(error)
+
+    def _explain(self, error: RedponyError) -> RedponyError:
         if isinstance(error, (Unavailable, ServerError)):
             note = f'At the lock {self.name!r} of CACHES["{self.alias.name}"].'
             if note not in getattr(error, "__notes__", ()):
                 error.add_note(note)
-        raise error
+        return error
