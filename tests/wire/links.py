@@ -29,6 +29,8 @@ WRITE = Kind("WRITE", Access.WRITE, Repeat.NEVER, None)
 INCR = Kind("INCR", Access.WRITE, Repeat.NEVER, slice(0, 1), (int,))
 CLIENT_ID = Kind("CLIENT ID", Access.READ, Repeat.SAFE, None, (int,))
 CLIENT_GETNAME = Kind("CLIENT GETNAME", Access.READ, Repeat.SAFE, None)
+HELD = Kind("BLPOP", Access.WRITE, Repeat.NEVER, slice(0, -1), (list, type(None)))
+"""A command that keeps a connection of the pool busy for as long as one likes."""
 DEBUG_SLEEP = Kind("DEBUG SLEEP", Access.READ, Repeat.SAFE, None)
 
 

@@ -30,6 +30,7 @@ from tests.wire.conftest import MakeWire
 from tests.wire.links import (
     CLIENT_GETNAME,
     CLIENT_ID,
+    HELD,
     INCR,
     READ,
     auntil,
@@ -488,7 +489,7 @@ def test_new_credentials_reach_every_connection_of_the_pool(guarded: Server) -> 
     provider.push(("alice", OTHER))
     with guarded.counting() as counted:
         threads = [
-            threading.Thread(target=link.run, args=(waiting(BLPOP(b"q", b"0.1"), 5),))
+            threading.Thread(target=link.run, args=(one(HELD(b"q", b"0.1", timeout=5)),))
             for _ in range(5)
         ]
         for thread in threads:

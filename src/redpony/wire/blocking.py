@@ -395,10 +395,12 @@ class BlockingDriver(BlockingDrive):
         reauthenticate(connection, renewal.words, epoch, expires)
 
     def _ask_on_lane(self, command: Command) -> Any:
-        if command.lane is Lane.BLOCKING and command.timeout is None:
-            raise TypeError(
-                f"{command.name} blocks: yield it as Wait(command, timeout)"
-            )
+        if command.lane is Lane.BLOCKING:
+            if command.timeout is None:
+                raise TypeError(
+                    f"{command.name} blocks: yield it as Wait(command, timeout)"
+                )
+            return self.wait(Wait(command, command.timeout))
         plain = Command(command.kind, command.args, command.timeout)
         payload = pack(plain.words())
         expires = monotonic() + (command.timeout or self._deadline)
