@@ -112,6 +112,7 @@ class Lease:
         "ends",
         "is_lost",
         "is_over",
+        "is_parents",
         "link",
         "name",
         "on_lost",
@@ -139,6 +140,8 @@ class Lease:
         self.on_lost: list[Callable[[], object]] = []
         """Called in the watchdog's thread when it is lost."""
         self.is_lost = False
+        self.is_parents = False
+        """Whether it is the parent's of a process that was forked; hands off."""
         self.is_over = False
         self._lost: Lost | None = None
 
@@ -353,7 +356,7 @@ def _after_fork() -> None:
     global _watchdog, _lock
     _lock = threading.Lock()
     for lease in list(_kept):
-        lease.is_lost = True
+        lease.is_lost = lease.is_parents = True
     _kept.clear()
     _errands.clear()
     _watchdog = Watchdog()

@@ -489,7 +489,9 @@ def test_new_credentials_reach_every_connection_of_the_pool(guarded: Server) -> 
     provider.push(("alice", OTHER))
     with guarded.counting() as counted:
         threads = [
-            threading.Thread(target=link.run, args=(one(HELD(b"q", b"0.1", timeout=5)),))
+            threading.Thread(
+                target=link.run, args=(one(HELD(b"q", b"0.1", timeout=5)),)
+            )
             for _ in range(5)
         ]
         for thread in threads:

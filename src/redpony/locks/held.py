@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from redpony.errors import LockError, LockLost, Unavailable
 from redpony.leases import Lease, Lost
@@ -39,7 +40,7 @@ class Held(Running):
         lease: Lease,
         owner: Any,
     ) -> None:
-        self.lock = lock
+        self._lock = ref(lock)
         self.alias = lock.alias
         self.name = lock.name
         self.names = names
@@ -74,7 +75,9 @@ class Held(Running):
     def gone(self) -> LockLost:
         """Return the error of a lock that was lost while it was believed to be held."""
         why = self.lost.reason
-        if not why:
+        if self.lease.is_parents:
+            why = "this process was forked by the one that has it"
+        elif not why:
             over = self.lease.until <= monotonic()
             why = "its time was over" if over else "somebody else has ended it"
         return LockLost(
@@ -157,7 +160,10 @@ class Held(Running):
 
         Raises `LockNotOwned` where it was lost, or given back before.
         """
-        yield from self.lock.giving_back(self)
+        lock = self._lock()
+        if lock is not None:
+            lock.forget(self)
+        yield from self.giving_back()
 
     release, arelease = both(_release)
 
@@ -167,6 +173,8 @@ class Held(Running):
         `doubt` is what became of a first try.
         """
         lease, gate, names = self.lease, self.gate, self.names
+        if lease.is_parents:
+            raise self.gone()
         was_lost = lease.stands <= 0
         lease.end()
         token, mine = self.token, True

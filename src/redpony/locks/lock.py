@@ -324,7 +324,8 @@ class Lock(Running):
         if held.count > 1:
             held.count -= 1
             return
-        yield from self.giving_back(held)
+        self.forget(held)
+        yield from held.giving_back()
 
     release, arelease = both(_release)
 
@@ -351,12 +352,11 @@ class Lock(Running):
             raise held.gone()
         return True
 
-    def giving_back(self, held: Held) -> Plan[None]:
-        """Give a holding back."""
+    def forget(self, held: Held) -> None:
+        """Have nobody find this holding any more."""
         for owner, each in list(self._held.items()):
             if each is held:
                 del self._held[owner]
-        yield from held.giving_back()
 
     def _extend(self, additional_time: float, replace_ttl: bool = False) -> Plan[bool]:
         """Hold it for more seconds, or (`replace_ttl`) for so many from now on.
