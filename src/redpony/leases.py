@@ -148,10 +148,10 @@ class Lease:
     @property
     def lost(self) -> Lost:
         """The mark that is set when it is lost; made for those who ask."""
-        if self._lost is None:
-            with _lock:
-                self._lost = self._lost or Lost()
-        return self._lost
+        with _lock:
+            if self._lost is None:
+                self._lost = Lost()
+            return self._lost
 
     @property
     def remaining(self) -> float:
