@@ -44,10 +44,9 @@ name one. A `timeout` that is not given is the alias' `TIMEOUT`. `key in cache`,
 # What annotations are called outside of their module.
 NAMES = {
     "AsyncIterator": "collections.abc.AsyncIterator",
-    "AsyncLock": "redis.asyncio.lock.Lock",
     "Bound": "float | str",
     "Cast": "Callable",
-    "Lock": "redis.lock.Lock",
+    "Lock": "redpony.locks.Lock",
     "Page": "tuple[bytes, list[bytes]]",
     "datetime": "datetime.datetime",
     "timedelta": "datetime.timedelta",
