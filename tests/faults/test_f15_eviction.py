@@ -10,7 +10,7 @@ from redis.exceptions import LockNotOwnedError
 TOPOLOGIES = ("single", "replicated", "sentinel", "cluster")
 FLAVOURS = {"single": ("valkey", "redis")}
 
-ROOM = 6_000_000
+ROOM = 20_000_000
 """Bytes that the servers may take on top of what they have.
 
 Buffers for replicas and clients come out of it, and cannot be evicted.
