@@ -3,7 +3,8 @@
 An event names the operation, the alias and the commands; never a key, never a
 value, never a secret. Handlers run inline, in the thread or task that emitted,
 so they see its context variables; one that raises is reported to the log once
-and never disturbs the operation.
+and never disturbs the operation. (A signal's handler that raises while one runs is
+none of them: it is passed on.)
 
 `Operation` events cost something to make, so drivers look at `listening` first:
 with no subscriber there is no event.
@@ -16,6 +17,8 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from redpony.interrupts import is_interrupt
 
 logger = logging.getLogger("redpony")
 
@@ -145,7 +148,9 @@ def emit(event: Event) -> None:
         if isinstance(event, entry.kinds):
             try:
                 entry.handler(event)
-            except Exception:  # a listener's fault is not the operation's
+            except Exception as error:  # a listener's fault is not the operation's
+                if is_interrupt(error):
+                    raise
                 if not entry.failed:
                     entry.failed = True
                     logger.exception("An event handler failed: %r", entry.handler)

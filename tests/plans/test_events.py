@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import signal
 import socket
 import time
 
@@ -85,6 +86,25 @@ def test_a_failing_handler_disturbs_neither_the_operation_nor_the_others(
     finally:
         leave()
     assert [event.name for event in told.events] == ["set", "get"]
+
+
+def test_a_signal_that_interrupts_a_handler_reaches_the_caller():
+    """A worker's soft time limit may come while somebody listens, too."""
+
+    class TimeLimit(Exception):
+        pass
+
+    def strike(*_):
+        raise TimeLimit
+
+    before = signal.signal(signal.SIGUSR1, strike)
+    leave = events.subscribe(lambda event: signal.raise_signal(signal.SIGUSR1))
+    try:
+        with pytest.raises(TimeLimit):
+            events.emit(Degraded("a", "get", Unavailable("no")))
+    finally:
+        leave()
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_a_failing_handler_is_logged_once(cache_on, valkey, lines):
