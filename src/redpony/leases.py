@@ -23,10 +23,11 @@ import time
 import weakref
 from collections import defaultdict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from redpony.commands import Command
 from redpony.errors import RedponyError
+from redpony.interrupts import is_interrupt
 from redpony.plan import Batch, Replies
 from redpony.signals import Signal
 
@@ -191,7 +192,9 @@ class Lease:
         for tell in self.on_lost:
             try:
                 tell()
-            except Exception:  # a listener's fault is not the watchdog's
+            except Exception as error:  # a listener's fault is not ours
+                if is_interrupt(error):
+                    raise
                 logger.exception("What should follow the loss of a lease failed")
 
 
@@ -238,6 +241,23 @@ class Errand:
             self.link.blocking.ask(self.command)
 
 
+class Tended(Protocol):
+    """Something that has to be looked at now and then."""
+
+    def tend(self) -> bool:
+        """Look at it; False where nothing is left to look after."""
+
+
+_tended: set[Tended] = set()
+
+
+def tend(thing: Tended) -> None:
+    """Have the watchdog look at something with each of its steps."""
+    if thing not in _tended:
+        _tended.add(thing)
+        _watchdog.start_or_wake()
+
+
 _errands: set[Errand] = set()
 
 
@@ -279,6 +299,7 @@ class Watchdog:
             now = monotonic()
             pauses = [_step(lease) for lease in kept()]
             pauses += [errand.due - now for errand in list(_errands)]
+            pauses += [TICK] * bool(_tended)
             idle = 0 if pauses else idle + 1
             if idle < LINGERS:
                 # To be woken for each lock of many would cost more than to look.
@@ -288,7 +309,7 @@ class Watchdog:
             else:
                 self._wakes_at = math.inf
                 # What came between the look and this line has not seen it.
-                self._news.wait(0 if _kept or _errands else None)
+                self._news.wait(0 if _kept or _errands or _tended else None)
                 idle = 0
             self._news.clear()
             try:
@@ -303,6 +324,11 @@ class Watchdog:
                 errand.run()
                 if not errand.left:
                     _errands.discard(errand)
+        for thing in list(_tended):
+            if not thing.tend():
+                _tended.discard(thing)
+                if thing.tend():  # somebody came in between
+                    _tended.add(thing)
         look(kept())
 
 
@@ -359,6 +385,7 @@ def _after_fork() -> None:
         lease.is_lost = lease.is_parents = True
     _kept.clear()
     _errands.clear()
+    _tended.clear()
     _watchdog = Watchdog()
 
 

@@ -75,7 +75,7 @@ def test_strangers_are_served_in_the_order_in_which_they_came(place: Server) -> 
 def test_threads_and_tasks_and_strangers_are_equals(place: Server) -> None:
     """Whoever came first is first, though only one of this process is in line."""
     order: list[Any] = []
-    line = gate_for(Lock("job").alias.link, Lock("job").key).line
+    line = gate_for(Lock("job").alias.link, Lock("job").key)
 
     async def task(who: str) -> None:
         async with Lock("job") as held:
@@ -152,7 +152,7 @@ def test_nobody_asks_while_somebody_here_has_it(place: Server) -> None:
     order: list[Any] = []
     with Lock("job"):
         threads = [in_thread(Lock("job"), order, number) for number in range(20)]
-        line = gate_for(Lock("job").alias.link, Lock("job").key).line
+        line = gate_for(Lock("job").alias.link, Lock("job").key)
         until(lambda: len(line) == 20)
         with place.counting() as counted:
             time.sleep(1.5)

@@ -13,14 +13,16 @@ the middle of giving the lock back), a lease's end puts it right.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import threading
 import time
 from collections import deque
 from typing import Any
+from weakref import ref
 
-from redpony.leases import Lease
+from redpony.leases import Lease, tend
 from redpony.signals import Signal
 
 monotonic = time.monotonic
@@ -47,6 +49,7 @@ class Contender:
     """A thread or task that wants a lock, and has not got it yet."""
 
     __slots__ = (
+        "__weakref__",
         "asked",
         "fence",
         "has_asked",
@@ -80,29 +83,47 @@ class Contender:
 
 
 class Gate:
-    """The line for one lock in this process, and who of it has the lock."""
+    """The line for one lock in this process, and who of it has the lock.
+
+    It refers to contenders weakly: one whose thread was interrupted at the wrong moment,
+    and that nobody waits for any more, vanishes from it. The watchdog of leases looks
+    after a line for that (`tend`).
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.line: deque[Contender] = deque()
-        self.front: Contender | None = None
+        self._line: deque[ref[Contender]] = deque()
+        self._front: ref[Contender] | None = None
+        self.is_closed = False
+        """Whether nobody may enter any more: another one has taken its place."""
         self.held: Lease | None = None
-        self.holder: Any = None
-        """A weak reference to its holding, for those who enter it again."""
+        self.holder: ref[Any] | None = None
+        """Its holding, for those who enter it again."""
 
-    def enter(self, contender: Contender) -> None:
-        """Stand in line."""
+    def __len__(self) -> int:
+        """Return how many stand in line here."""
         with self._lock:
-            self.line.append(contender)
+            return sum(1 for each in self._line if _waits(each()))
+
+    def enter(self, contender: Contender) -> bool:
+        """Stand in line; False if the gate is closed."""
+        with self._lock:
+            if self.is_closed:
+                return False
+            self._line.append(ref(contender))
             self._promote()
+            is_alone = self._is_front(contender)
+        if not is_alone:
+            tend(self)
+        return True
 
     def enter_alone(self, contender: Contender) -> bool:
         """Be the only one here, and so the front; False if there is somebody else."""
         with self._lock:
-            if self.line or self.held is not None:
+            if self._line or self.held is not None or self.is_closed:
                 return False
-            self.line.append(contender)
-            self.front = contender
+            self._front = ref(contender)
+            self._line.append(self._front)
             return True
 
     def leave(self, contender: Contender) -> None:
@@ -118,7 +139,18 @@ class Gate:
             self._promote()
             return contender.place
 
-    def took(self, contender: Contender, lease: Lease, holder: Any) -> None:
+    def is_first(self, contender: Contender) -> bool:
+        """Whether a contender is the next one here."""
+        with self._lock:
+            return self._first() is contender
+
+    def tend(self) -> bool:
+        """See to it that somebody is at the front; False where nobody is in line."""
+        with self._lock:
+            self._promote()
+            return bool(self._line)
+
+    def took(self, contender: Contender, lease: Lease, holder: ref[Any]) -> None:
         """Say that a contender has the lock now."""
         with self._lock:
             self._remove(contender, Place.TAKEN)
@@ -129,9 +161,10 @@ class Gate:
     def following(self, lease: Lease) -> Contender | None:
         """Return who comes next here, after the holder of this lease."""
         with self._lock:
-            if self.held is not lease or self.front is not None or not self.line:
+            first = self._first()
+            if self.held is not lease or self._front is not None:
                 return None
-            return self.line[0]
+            return first
 
     def give(
         self, contender: Contender, place: Place, fence: int, asked: float
@@ -144,7 +177,7 @@ class Gate:
                 return True
             contender.fence = fence
             contender.asked = asked
-            self.front = contender
+            self._front = ref(contender)
             contender.move(place)
             return True
 
@@ -154,18 +187,52 @@ class Gate:
             if self.held is lease:
                 self.held = None
                 self.holder = None
-            self._promote()
+            if self._line:
+                self._promote()
 
     @property
-    def is_empty(self) -> bool:
-        return not self.line and self.held is None
+    def is_busy(self) -> bool:
+        """Whether anybody here wants the lock, or has it."""
+        return bool(self._line) or self.held is not None
+
+    @property
+    def is_contended(self) -> bool:
+        """Whether anybody here stands in line."""
+        return bool(self._line)
+
+    def close(self) -> bool:
+        """Let nobody in any more; False if somebody is here."""
+        with self._lock:
+            self._promote()
+            if not self.is_busy:
+                self.is_closed = True
+            return self.is_closed
+
+    # With the lock held
+
+    def _first(self) -> Contender | None:
+        """Return the first who still waits; whoever does not is dropped."""
+        line = self._line
+        while line:
+            first = line[0]()
+            if _waits(first):
+                return first
+            line.popleft()
+        return None
+
+    def _is_front(self, contender: Contender) -> bool:
+        return self._front is not None and self._front() is contender
 
     def _remove(self, contender: Contender, place: Place) -> None:
         contender.place = place
-        if self.front is contender:
-            self.front = None
-        if contender in self.line:
-            self.line.remove(contender)
+        if self._is_front(contender):
+            self._front = None
+        line = self._line
+        if line and line[0]() is contender:
+            line.popleft()
+        else:
+            with contextlib.suppress(ValueError):
+                line.remove(ref(contender))
 
     def _promote(self) -> None:
         held = self.held
@@ -173,15 +240,25 @@ class Gate:
             # Whatever its holder believes, or is about to do.
             self.held = held = None
             self.holder = None
-        if held is None and self.front is None and self.line:
-            self.front = self.line[0]
-            self.front.move(Place.FRONT)
+        first = self._first()
+        if self._front is not None and not _waits(self._front()):
+            self._front = None
+        if held is None and self._front is None and first is not None:
+            self._front = ref(first)
+            first.move(Place.FRONT)
 
     def _stir(self) -> None:
         # The first one watches over the holder's lease: it has to look anew.
-        if self.line and self.front is None:
-            self.line[0].signal.set()
+        first = self._first()
+        if first is not None and self._front is None:
+            first.signal.set()
 
+
+def _waits(contender: Contender | None) -> bool:
+    return contender is not None and contender.place not in _DONE
+
+
+_DONE = frozenset({Place.TAKEN, Place.GONE})
 
 _gates: dict[Any, Gate] = {}
 _lock = threading.Lock()
@@ -190,17 +267,18 @@ _lock = threading.Lock()
 def gate_for(link: Any, key: str) -> Gate:
     """Return this process' line for a lock."""
     gate = _gates.get((link, key))
-    if gate is None:
+    if gate is None or gate.is_closed:
         with _lock:
             if len(_gates) >= _MANY:
                 for each, found in list(_gates.items()):
-                    if found.is_empty:
+                    if found.close():
                         del _gates[each]
             gate = _gates.setdefault((link, key), Gate())
     return gate
 
 
 _MANY = 1024
+"""So many locks' lines are kept before those are let go of where nobody is."""
 
 
 def _after_fork() -> None:

@@ -48,7 +48,8 @@ class Held(Running):
         self.token = token
         self.fence = fence
         self.lease = lease
-        self.owner = owner
+        self.owner = ref(owner)
+        """The thread or task that took it, as long as there is one."""
         self.count = 1
         self.guard: Guard | None = None
 

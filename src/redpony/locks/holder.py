@@ -7,11 +7,17 @@ import threading
 from typing import Any
 
 
+class Me:
+    """A thread."""
+
+    __slots__ = ("__weakref__",)
+
+
 class _Thread(threading.local):
     """One object a thread; an ident is used again after a thread's end."""
 
     def __init__(self) -> None:
-        self.me = object()
+        self.me = Me()
 
 
 _thread = _Thread()

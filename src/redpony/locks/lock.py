@@ -28,7 +28,7 @@ from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace, TracebackType
 from typing import Any
-from weakref import ref
+from weakref import WeakKeyDictionary, ref
 
 from redpony import events
 from redpony.alias import Alias, alias_for
@@ -36,9 +36,12 @@ from redpony.conf import alias_config
 from redpony.errors import (
     LockError,
     LockNotOwned,
+    NoPermission,
+    ReadOnly,
     RedponyError,
     ServerError,
     Unavailable,
+    UnknownCommand,
 )
 from redpony.leases import Lease, keep, undo
 from redpony.locks import protocol
@@ -108,7 +111,7 @@ class Lock(Running):
         self.on_lost = on_lost
         self.lease = _seconds("lease", lease) or LEASE
         self._names: Names = names_of(self.key)
-        self._held: dict[Any, Held] = {}
+        self._held: WeakKeyDictionary[Any, Held] = WeakKeyDictionary()
 
     @property
     def gate(self) -> Gate:
@@ -152,16 +155,16 @@ class Lock(Running):
             again = self._again(gate, whose())
             if again is not None:
                 return again
-        if begun is not None:
-            contender = begun
-        else:
-            if token is None:
-                token = protocol.new_token(self.timeout)
-            contender = Contender(token.encode() if isinstance(token, str) else token)
-            gate.enter(contender)
+        if token is None:
+            token = protocol.new_token(self.timeout)
+        elif isinstance(token, str):
+            token = token.encode()
+        contender = begun or Contender(token)
         ends = None if blocking_timeout is None else contender.since + blocking_timeout
         lease: Lease | None = None
         try:
+            while begun is None and not gate.enter(contender):
+                gate = self.gate
             lease, fence = yield from self._contend(gate, contender, blocking, ends)
         except BaseException:
             if contender.has_asked:
@@ -178,7 +181,7 @@ class Lock(Running):
         me = whose()
         held = Held(self, self._names, gate, contender.token, fence, lease, me)
         gate.took(contender, lease, ref(held))
-        self._held[me if self.thread_local else None] = held
+        self._held[me if self.thread_local else self] = held
         if self.on_lost is not None:
             lease.on_lost.append(partial(self.on_lost, held))
         keep(lease, held)
@@ -206,13 +209,15 @@ class Lock(Running):
             if isinstance(error, RedponyError):
                 self._explain(error)
             raise
-        if reply[0] == 1:
+        if reply[0] == 1 and _lasts(asked, seconds):
             lease = self._lease(me.token, asked, seconds)
             return self._took(gate, me, lease, int(reply[1]))
-        if not waits:
+        if not waits and reply[0] == 0:
             gate.leave(me)
             return None
-        me.asked, me.left, me.place = asked, reply[1], Place.IN_LINE
+        if reply[0] == 0:
+            me.asked, me.left, me.place = asked, reply[1], Place.IN_LINE
+        me.has_asked = True
         return self._run(self._take(None, None, begun=me))
 
     def _contend(
@@ -227,15 +232,16 @@ class Lock(Running):
                 break
             waits = None if ends is None else ends - monotonic()
             held = gate.held
-            if held is not None and gate.line[0] is me:
+            if held is not None and gate.is_first(me):
                 # If its holder never gives it back, its time will be over.
                 over = held.stands + 0.001
                 waits = over if waits is None else min(waits, over)
             yield Await(me.signal, waits)
-        me.has_asked = me.place is not Place.FRONT
+        me.has_asked = me.has_asked or me.place is not Place.FRONT
         if me.place is Place.GIVEN:
             grant = protocol.grant_of(me.token)
-            return self._lease(me.token, me.asked, grant), me.fence
+            if _lasts(me.asked, grant):
+                return self._lease(me.token, me.asked, grant), me.fence
         return (yield from self._ask(me, blocking, ends))
 
     def _ask(
@@ -258,7 +264,7 @@ class Lock(Running):
                 was_in_line, me.has_asked = me.has_asked, True
                 try:
                     reply = yield command
-                except Unavailable:
+                except (Unavailable, ReadOnly):
                     trouble = trouble or now
                     bears = PATIENCE if ends is None else ends - trouble
                     if last or not was_in_line or now - trouble >= bears:
@@ -266,6 +272,8 @@ class Lock(Running):
                     yield Sleep(min(SLICE / 10, bears))
                     continue
                 trouble = None
+                if reply[0] == 1 and not _lasts(asked, seconds) and not last:
+                    continue  # we were stopped: it may be over already
                 if reply[0] == 1:
                     return self._lease(me.token, asked, seconds), int(reply[1])
                 if last:
@@ -281,13 +289,13 @@ class Lock(Running):
                 continue
             try:
                 found = yield Wait(protocol.message(names, me.token, waits), waits)
-            except (Unavailable, ServerError) as error:
-                if isinstance(error, ServerError) and error.code != "UNBLOCKED":
-                    raise
-                continue
+            except (NoPermission, UnknownCommand):
+                raise
+            except (Unavailable, ServerError):
+                continue  # the server was replaced: ask how things stand
             if found is not None:
                 grant = protocol.grant_of(me.token)
-                if asked + grant - monotonic() > grant / 8:
+                if _lasts(asked, grant):
                     return self._lease(me.token, asked, grant), int(found[1])
                 # The message was long under way: ask how things stand.
 
@@ -306,9 +314,9 @@ class Lock(Running):
     def _again(self, gate: Gate, me: Any) -> Held | None:
         """Return the holding of this thread or task, entered once more."""
         holding = None if gate.holder is None else gate.holder()
-        if isinstance(holding, Held) and holding.owner is me and holding.valid:
+        if isinstance(holding, Held) and holding.owner() is me and holding.valid:
             holding.count += 1
-            self._held[me if self.thread_local else None] = holding
+            self._held[me if self.thread_local else self] = holding
             return holding
         return None
 
@@ -331,9 +339,9 @@ class Lock(Running):
 
     def _give_back_quickly(self) -> bool:
         """Give back a lock that nobody here waits for, blocking, if it is that simple."""
-        owner = whose() if self.thread_local else None
+        owner = whose() if self.thread_local else self
         held = self._held.get(owner)
-        if held is None or held.count > 1 or held.gate.line or events.listening:
+        if held is None or held.count > 1 or held.gate.is_contended or events.listening:
             return False
         lease = held.lease
         if lease.remaining <= 0 or len(self._held) > 1:
@@ -374,7 +382,7 @@ class Lock(Running):
     reacquire, areacquire = both(_reacquire)
 
     def _mine(self, what: str) -> Held:
-        held = self._held.get(whose() if self.thread_local else None)
+        held = self._held.get(whose() if self.thread_local else self)
         if held is None:
             raise LockError(
                 f"Cannot {what} the lock {self.name!r}: this "
@@ -394,7 +402,7 @@ class Lock(Running):
 
     def _owned(self) -> Plan[bool]:
         """Return whether this thread or task has the lock, asking the server."""
-        held = self._held.get(whose() if self.thread_local else None)
+        held = self._held.get(whose() if self.thread_local else self)
         if held is None:
             return False
         return bool((yield protocol.owner(self._names)) == held.token)
@@ -420,7 +428,7 @@ class Lock(Running):
     @property
     def held(self) -> Held | None:
         """The holding of this thread or task; None where it has none."""
-        return self._held.get(whose() if self.thread_local else None)
+        return self._held.get(whose() if self.thread_local else self)
 
     # Contexts
 
@@ -483,6 +491,11 @@ class Lock(Running):
 
     def __repr__(self) -> str:
         return f"<Lock {self.name!r}>"
+
+
+def _lasts(asked: float, seconds: float) -> bool:
+    """Whether there is some of a lease left that was asked for at a moment."""
+    return asked + seconds - monotonic() > seconds / 8
 
 
 def _seconds(name: str, value: Any) -> float | None:
