@@ -90,7 +90,9 @@ class Gate:
     after a line for that (`tend`).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, shared: bool = False) -> None:
+        self.shared = shared
+        """Whether several of this process may have it: nobody's holding is in the way."""
         self._lock = threading.Lock()
         self._line: deque[ref[Contender]] = deque()
         self._front: ref[Contender] | None = None
@@ -154,6 +156,9 @@ class Gate:
         """Say that a contender has the lock now."""
         with self._lock:
             self._remove(contender, Place.TAKEN)
+            if self.shared:
+                self._promote()
+                return
             self.held = lease
             self.holder = holder
             self._stir()
@@ -264,7 +269,7 @@ _gates: dict[Any, Gate] = {}
 _lock = threading.Lock()
 
 
-def gate_for(link: Any, key: str) -> Gate:
+def gate_for(link: Any, key: str, *, shared: bool = False) -> Gate:
     """Return this process' line for a lock."""
     gate = _gates.get((link, key))
     if gate is None or gate.is_closed:
@@ -273,7 +278,7 @@ def gate_for(link: Any, key: str) -> Gate:
                 for each, found in list(_gates.items()):
                     if found.close():
                         del _gates[each]
-            gate = _gates.setdefault((link, key), Gate())
+            gate = _gates.setdefault((link, key), Gate(shared=shared))
     return gate
 
 

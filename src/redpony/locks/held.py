@@ -9,15 +9,14 @@ from weakref import ref
 
 from redpony.errors import LockError, LockLost, Unavailable
 from redpony.leases import Lease, Lost
-from redpony.locks import protocol
 from redpony.locks.gate import Gate, Place
 from redpony.locks.guard import Guard
-from redpony.locks.protocol import Names
 from redpony.locks.running import Running
+from redpony.locks.terms import Terms
 from redpony.plan import Plan, both
 
 if TYPE_CHECKING:
-    from redpony.locks.lock import Lock
+    from redpony.locks.claim import Claim
 
 monotonic = time.monotonic
 
@@ -32,8 +31,8 @@ class Held(Running):
 
     def __init__(
         self,
-        lock: Lock,
-        names: Names,
+        lock: Claim,
+        terms: Terms,
         gate: Gate,
         token: bytes,
         fence: int,
@@ -43,7 +42,8 @@ class Held(Running):
         self._lock = ref(lock)
         self.alias = lock.alias
         self.name = lock.name
-        self.names = names
+        self.kind = lock.kind
+        self.terms = terms
         self.gate = gate
         self.token = token
         self.fence = fence
@@ -82,7 +82,7 @@ class Held(Running):
             over = self.lease.until <= monotonic()
             why = "its time was over" if over else "somebody else has ended it"
         return LockLost(
-            f"The lock {self.name!r} was lost while it was held: {why}. Somebody "
+            f"The {self.kind} {self.name!r} was lost while it was held: {why}. Somebody "
             "else may have had it meanwhile; what was written in the name of fence "
             f"{self.fence} is safe only where smaller fences are refused.",
             name=self.name,
@@ -92,13 +92,13 @@ class Held(Running):
 
     def _locked(self) -> Plan[bool]:
         """Return whether anybody has the lock. One round trip."""
-        return (yield protocol.owner(self.names)) is not None
+        return (yield from self.terms.taken())
 
     locked, alocked = both(_locked)
 
     def _owned(self) -> Plan[bool]:
         """Return whether this holding is the server's, too. One round trip."""
-        return bool((yield protocol.owner(self.names)) == self.token)
+        return (yield from self.terms.has(self.token))
 
     owned, aowned = both(_owned)
 
@@ -119,7 +119,7 @@ class Held(Running):
         ends = self.lease.ends
         if ends is None:
             raise LockError(
-                f"The lock {self.name!r} is renewed until it is given back: there "
+                f"The {self.kind} {self.name!r} is renewed until it is given back: there "
                 "is nothing to extend. (Give it a timeout to hold it so long at most.)",
                 name=self.name,
             )
@@ -146,7 +146,7 @@ class Held(Running):
             raise self.gone()
         now = monotonic()
         span = ends - now
-        command = protocol.extend(self.names, self.token, max(int(span * 1000), 1))
+        command = self.terms.extend(self.token, max(int(span * 1000), 1))
         if not (yield command):
             lease.lose("somebody else has ended it")
             raise self.gone()
@@ -173,7 +173,7 @@ class Held(Running):
 
         `doubt` is what became of a first try.
         """
-        lease, gate, names = self.lease, self.gate, self.names
+        lease, gate, terms = self.lease, self.gate, self.terms
         if lease.is_parents:
             raise self.gone()
         was_lost = lease.stands <= 0
@@ -183,8 +183,7 @@ class Held(Running):
             while True:
                 after = None if was_lost else gate.following(lease)
                 asked = monotonic()
-                command = protocol.release(
-                    names,
+                command = terms.release(
                     token,
                     after.token if after else b"",
                     after.waited if after else 0.0,
@@ -211,7 +210,7 @@ class Held(Running):
                 elif gate.give(after, Place.IN_LINE, 0, asked):
                     return
                 else:
-                    yield protocol.cancel(names, after.token)
+                    yield terms.cancel(after.token)
                     return
         finally:
             gate.freed(lease)

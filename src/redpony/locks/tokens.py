@@ -1,0 +1,52 @@
+"""Tokens: who has a lock, or waits for it; each is made once and means one holding.
+
+`rp.NUMBER.GRANT.HOST-PID`. The number is 96 random bits of the process and a count, the
+grant is for how long a waiter is handed a lock before it has said that it knows, in ms.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import secrets
+import socket
+from typing import Final
+
+GRANT: Final = 2.0
+"""Seconds that a waiter who is handed a lock has it before it takes its whole lease.
+
+What a waiter that died in line costs those behind it.
+"""
+
+_ours = re.compile(rb"rp\.[\w-]{16,}\.\d+\.")
+
+
+def _begin() -> None:
+    """Begin to number tokens: in each process, and in each that is forked from it."""
+    global _seed, _where, _token, _count
+    host = re.sub(r"[^\w-]", "-", socket.gethostname())[:40]
+    _seed = secrets.token_urlsafe(12).encode()
+    _where = f"{host}-{os.getpid()}".encode()
+    _token = b"rp.%b%%x.%d.%b" % (_seed, GRANT * 1000, _where)
+    _count = itertools.count()
+
+
+_seed = _where = _token = b""
+_count = itertools.count()
+_begin()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin)
+
+
+def new_token(lease: float | None) -> bytes:
+    """Return a token that nobody else has; `lease` is a hard one's length in seconds."""
+    if lease is None or lease >= GRANT:
+        return _token % next(_count)
+    return b"rp.%b%x.%d.%b" % (_seed, next(_count), max(int(lease * 1000), 1), _where)
+
+
+def grant_of(token: bytes) -> float:
+    """Return for how many seconds a waiter with this token is given the lock."""
+    return int(token.split(b".", 3)[2]) / 1000 if _ours.match(token) else GRANT
