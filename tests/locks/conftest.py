@@ -15,7 +15,8 @@ import pytest
 
 from redpony.locks import Lock
 from redpony.locks.gate import Gate
-from tests.colours import Both, Colour
+from tests.colours import Colour
+from tests.locks.both import InBoth
 from tests.places import ALL, Handle, Places, form
 
 T = TypeVar("T")
@@ -68,22 +69,6 @@ class OneTask(Colour):
 def colour(request: pytest.FixtureRequest) -> Iterator[Colour]:
     with OneTask(request.param) as colour:
         yield colour
-
-
-class InBoth(Both):
-    """A lock whose methods, and whose `with`, are of the test's colour."""
-
-    def __enter__(self) -> Any:
-        if self.colour.is_async:
-            held = self.colour.run(self.target.__aenter__())
-        else:
-            held = self.target.__enter__()
-        return Both(held, self.colour)
-
-    def __exit__(self, *exc: object) -> Any:
-        if self.colour.is_async:
-            return self.colour.run(self.target.__aexit__(*exc))
-        return self.target.__exit__(*exc)
 
 
 class Rival(Lock):

@@ -136,7 +136,7 @@ class Claim(Running):
             if again is not None:
                 return again
         if token is None:
-            token = tokens.new_token(self.timeout)
+            token = tokens.new_token(self.timeout, self.terms.weight)
         elif isinstance(token, str):
             token = token.encode()
         contender = begun or Contender(token)
@@ -170,7 +170,7 @@ class Claim(Running):
     def _take_quickly(self) -> Held | None:
         """Take a lock that nobody here wants, blocking: what most calls come to."""
         gate = self.gate
-        me = Contender(tokens.new_token(self.timeout), Place.FRONT)
+        me = Contender(tokens.new_token(self.timeout, self.terms.weight), Place.FRONT)
         if self.reentrant or events.listening or not gate.enter_alone(me):
             return self._run(self._take(None, None))
         patience = self.blocking_timeout
@@ -306,7 +306,7 @@ class Claim(Running):
         Raises `LockError` where this thread or task has not taken it, and
         `LockNotOwned` where it has lost it.
         """
-        held = self._mine("release")
+        held = self.mine("release")
         if held.count > 1:
             held.count -= 1
             return
@@ -349,17 +349,18 @@ class Claim(Running):
 
         See `Held.extend`; raises `LockError` where this thread or task has not got it.
         """
-        return self._mine("extend").lengthening(additional_time, replace_ttl)
+        return self.mine("extend").lengthening(additional_time, replace_ttl)
 
     extend, aextend = both(_extend)
 
     def _reacquire(self) -> Plan[bool]:
         """Hold it for a whole lease from now on. See `Held.reacquire`."""
-        return self._mine("reacquire").renewing()
+        return self.mine("reacquire").renewing()
 
     reacquire, areacquire = both(_reacquire)
 
-    def _mine(self, what: str) -> Held:
+    def mine(self, what: str) -> Held:
+        """Return the holding of this thread or task; raises `LockError`."""
         held = self._held.get(whose() if self.thread_local else self)
         if held is None:
             raise LockError(
@@ -382,6 +383,10 @@ class Claim(Running):
         return self._held.get(whose() if self.thread_local else self)
 
     # Contexts
+
+    def taken(self) -> Taken:
+        """Return a context for what this thread or task has taken already."""
+        return Taken(self)
 
     def __enter__(self) -> Held:
         held = self._take_quickly()
@@ -417,7 +422,7 @@ class Claim(Running):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        held = self._mine("release")
+        held = self.mine("release")
         guard = held.guard if held.count == 1 else None
         if guard is not None and guard.end():
             # The body was cancelled because the lock was lost, by nobody else.
@@ -442,6 +447,28 @@ class Claim(Running):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
+
+
+class Taken:
+    """The end of a `with` for a claim that was taken before it."""
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+
+    def __enter__(self) -> Held:
+        return self._claim.mine("use")
+
+    def __exit__(self, *exc: object) -> None:
+        self._claim.__exit__(*exc)
+
+    async def __aenter__(self) -> Held:
+        held = self._claim.mine("use")
+        if held.guard is None:
+            held.guard = Guard(held.lease)
+        return held
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._claim.__aexit__(*exc)
 
 
 def _lasts(asked: float, seconds: float) -> bool:

@@ -47,6 +47,7 @@ class Terms(ABC):
 
     shared: bool
     """Whether several of one process may have it at once."""
+    weight: int = 1
     line: str
     """What the line in the process is for: those with the same stand in one."""
     keys: tuple[Argument, ...]

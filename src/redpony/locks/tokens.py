@@ -2,6 +2,7 @@
 
 `rp.NUMBER.GRANT.HOST-PID`. The number is 96 random bits of the process and a count, the
 grant is for how long a waiter is handed a lock before it has said that it knows, in ms.
+Where it weighs more than one place of a semaphore, `wWEIGHT.` comes before the host.
 """
 
 from __future__ import annotations
@@ -40,11 +41,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin)
 
 
-def new_token(lease: float | None) -> bytes:
+def new_token(lease: float | None, weight: int = 1) -> bytes:
     """Return a token that nobody else has; `lease` is a hard one's length in seconds."""
-    if lease is None or lease >= GRANT:
+    if weight == 1 and (lease is None or lease >= GRANT):
         return _token % next(_count)
-    return b"rp.%b%x.%d.%b" % (_seed, next(_count), max(int(lease * 1000), 1), _where)
+    grant = int((GRANT if lease is None else min(lease, GRANT)) * 1000)
+    where = _where if weight == 1 else b"w%d.%b" % (weight, _where)
+    return b"rp.%b%x.%d.%b" % (_seed, next(_count), max(grant, 1), where)
 
 
 def grant_of(token: bytes) -> float:

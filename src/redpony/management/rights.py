@@ -57,7 +57,10 @@ CLUSTER_SCRIPTS: Final[tuple[str, ...]] = ("dump", "discard")
 
 # A lock's commands and scripts, and where all that is no cache entry lies.
 _LOCK: Final = (GET, BLPOP)
-LOCK_SCRIPTS: Final = ("lock_acquire", "lock_release", "lock_cancel", "lock_extend")
+LOCK_SCRIPTS: Final = (
+    *("lock_acquire", "lock_release", "lock_cancel", "lock_extend"),
+    *("semaphore_acquire", "semaphore_release", "semaphore_extend", "semaphore_room"),
+)
 INTERNAL_KEYS: Final = f"{INTERNAL}*"
 
 _CALLED = re.compile(r"redis\.call\('(\w+)'")
