@@ -458,8 +458,13 @@ class Taken:
     def __enter__(self) -> Held:
         return self._claim.mine("use")
 
-    def __exit__(self, *exc: object) -> None:
-        self._claim.__exit__(*exc)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._claim.__exit__(kind, error, trace)
 
     async def __aenter__(self) -> Held:
         held = self._claim.mine("use")
@@ -467,8 +472,13 @@ class Taken:
             held.guard = Guard(held.lease)
         return held
 
-    async def __aexit__(self, *exc: object) -> None:
-        await self._claim.__aexit__(*exc)
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._claim.__aexit__(kind, error, trace)
 
 
 def _lasts(asked: float, seconds: float) -> bool:
