@@ -246,6 +246,7 @@ class Tended(Protocol):
 
     def tend(self) -> bool:
         """Look at it; False where nothing is left to look after."""
+        ...
 
 
 _tended: set[Tended] = set()

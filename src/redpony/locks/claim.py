@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace, TracebackType
-from typing import Any
+from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary, ref
 
 from redpony import events
@@ -57,12 +57,15 @@ PATIENCE = 10.0
 """Seconds that one who waits without end bears with a server that does not answer."""
 
 
-class Claim(Running):
+T = TypeVar("T", bound=Terms)
+
+
+class Claim(Running, Generic[T]):
     """Something that is contended for, under a name."""
 
     kind = "lock"
     """What messages call it."""
-    terms: Terms
+    terms: T
     """What it is on the server."""
 
     def __init__(
@@ -452,7 +455,7 @@ class Claim(Running):
 class Taken:
     """The end of a `with` for a claim that was taken before it."""
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: Claim[Any]) -> None:
         self._claim = claim
 
     def __enter__(self) -> Held:

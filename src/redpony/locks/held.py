@@ -31,7 +31,7 @@ class Held(Running):
 
     def __init__(
         self,
-        lock: Claim,
+        lock: Claim[Any],
         terms: Terms,
         gate: Gate,
         token: bytes,

@@ -17,7 +17,7 @@ from redpony.locks.terms import Exclusive, exclusive, own_key
 from redpony.plan import Plan, both
 
 
-class Lock(Claim):
+class Lock(Claim[Exclusive]):
     """A lock under a name, for threads, tasks, processes and machines.
 
         with Lock("import") as held: ...
@@ -37,8 +37,6 @@ class Lock(Claim):
       leases; do not block it.
     * `lease`: the length of a lease that is renewed, in seconds.
     """
-
-    terms: Exclusive
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ EVERYTHING: Final = 1_000_000
 """What a writer weighs: so many readers there may be at once."""
 
 
-class Semaphore(Claim):
+class Semaphore(Claim[Shares]):
     """At most `value` holders at a time, over all processes.
 
         with Semaphore("exports", 3): ...
@@ -29,7 +29,6 @@ class Semaphore(Claim):
     """
 
     kind = "semaphore"
-    terms: Shares
 
     def __init__(
         self, name: str, value: int, *, weight: int = 1, **options: Any
@@ -57,10 +56,8 @@ class Semaphore(Claim):
     locked, alocked = both(_locked)
 
 
-class Side(Claim):
+class Side(Claim[Shares]):
     """One side of a `ReadWriteLock`."""
-
-    terms: Shares
 
     def __init__(self, kind: str, name: str, weight: int, **options: Any) -> None:
         super().__init__(name, **options)
