@@ -13,7 +13,7 @@ from django.test import override_settings
 import redpony
 from redpony.conf import alias_config
 from redpony.errors import NoPermission
-from redpony.locks import Lock
+from redpony.locks import Lock, Semaphore
 from redpony.locks.gate import Gate
 from redpony.management.rights import acl_rules
 from redpony.wire.handshake import Features
@@ -93,14 +93,18 @@ def exercise(cache) -> None:
         locked(cache)
 
 
-def contenders(cache) -> list[Lock]:
-    """Return two locks that know of each other by the server alone."""
+def contenders(cache, name):
+    """Return two locks, or semaphores, that know of each other by the server alone."""
     found = []
     for _ in range(2):
-        key = cache.make_key("job")
-        lock = Elsewhere("job", using=cache.alias, key=key, timeout=5)
-        lock.gate = Gate()
-        found.append(lock)
+        if name == "semaphore":
+            claim = ElsewhereToo("job", 1, using=cache.alias, timeout=5)
+            claim.gate = Gate(shared=True)
+        else:
+            key = cache.make_key("job")
+            claim = Elsewhere("job", using=cache.alias, key=key, timeout=5)
+            claim.gate = Gate()
+        found.append(claim)
     return found
 
 
@@ -110,18 +114,39 @@ class Elsewhere(Lock):
     gate = None
 
 
+class ElsewhereToo(Semaphore):
+    """The same, as a semaphore."""
+
+    gate = None
+
+
 def locked(cache) -> None:
-    mine, other = contenders(cache)
-    with mine as lock:
-        assert lock.locked()
-        assert lock.owned()
-        assert lock.extend(5)
-        assert lock.reacquire()
-        assert not other.acquire(blocking_timeout=0.05)
-        waiter = threading.Thread(target=taken, args=(other,))
-        waiter.start()
-        time.sleep(0.1)  # it is in line, or will be: both are handed over
-    waiter.join()
+    for name in ("lock", "semaphore"):
+        mine, other = contenders(cache, name)
+        with mine as lock:
+            assert lock.locked()
+            assert lock.owned()
+            assert lock.extend(5)
+            assert lock.reacquire()
+            assert not other.acquire(blocking_timeout=0.05)
+            waiter = threading.Thread(target=taken, args=(other,))
+            waiter.start()
+            time.sleep(0.1)  # it is in line, or will be: both are handed over
+        waiter.join()
+
+
+async def alocked(cache) -> None:
+    for name in ("lock", "semaphore"):
+        mine, other = contenders(cache, name)
+        async with mine as lock:
+            assert await lock.alocked()
+            assert await lock.aowned()
+            assert await lock.aextend(5)
+            assert await lock.areacquire()
+            assert not await other.aacquire(blocking_timeout=0.05)
+            waiter = asyncio.create_task(ataken(other))
+            await asyncio.sleep(0.1)
+        await waiter
 
 
 def taken(lock) -> None:
@@ -132,16 +157,3 @@ def taken(lock) -> None:
 async def ataken(lock) -> None:
     async with lock:
         pass
-
-
-async def alocked(cache) -> None:
-    mine, other = contenders(cache)
-    async with mine as lock:
-        assert await lock.alocked()
-        assert await lock.aowned()
-        assert await lock.aextend(5)
-        assert await lock.areacquire()
-        assert not await other.aacquire(blocking_timeout=0.05)
-        waiter = asyncio.create_task(ataken(other))
-        await asyncio.sleep(0.1)
-    await waiter

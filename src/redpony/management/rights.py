@@ -35,6 +35,7 @@ from redpony.commands import (
     SENTINEL_MASTER,
     SENTINEL_REPLICAS,
     SENTINEL_SENTINELS,
+    ZSCORE,
     Kind,
 )
 from redpony.conf import AliasConfig
@@ -56,7 +57,7 @@ SCRIPTS: Final[tuple[str, ...]] = ("incr", "rename")
 CLUSTER_SCRIPTS: Final[tuple[str, ...]] = ("dump", "discard")
 
 # A lock's commands and scripts, and where all that is no cache entry lies.
-_LOCK: Final = (GET, BLPOP)
+_LOCK: Final = (GET, ZSCORE, BLPOP)
 LOCK_SCRIPTS: Final = (
     *("lock_acquire", "lock_release", "lock_cancel", "lock_extend"),
     *("semaphore_acquire", "semaphore_release", "semaphore_extend", "semaphore_room"),
