@@ -300,7 +300,7 @@ SCENES = {
     COLD: (silent, read, {}),
     "failed three times just now": (failing, read, {"BREAKER": {"COOLDOWN": 60}}),
     "is slow, but in time": (slow, read, {"DEADLINE": ANY_TIME}),
-    "is slow beyond the deadline": (slower, read, {}),
+    "is slow beyond the deadline": (slower, read, {"DEADLINE": 0.25}),
     "was restarted since the last command": (restarted, read_and_write, {}),
     "is reading its data": (loading, read, {"DEADLINE": ANY_TIME}),
     "is full, and you write": (full, write, {}),

@@ -8,6 +8,7 @@ import pytest
 
 from redpony.errors import CrossSlot, Unavailable
 from tests.faults.failovers import OwnTime, outages
+from tests.servers import until
 
 TOPOLOGIES = ("cluster",)
 FLAVOURS = ("valkey", "redis")
@@ -129,10 +130,23 @@ def test_a_replica_that_dies_is_missed_by_nobody(place, workload, record):
     assert load.failures == {}
 
 
+def lists_replicas(place):
+    """Return whether all nodes say that there are replicas.
+
+    Redis keeps a replica to itself until it has heard that it has data.
+    """
+    return all(
+        len(shard) > 3  # from, to, the primary
+        for node in place.handle.nodes
+        for shard in node.ask("CLUSTER", "SLOTS")
+    )
+
+
 @pytest.mark.parametrize("dies", ["primary", "replica"])
 def test_reads_from_replicas_are_answered_whoever_dies(place, caller, dies):
+    fill(place, caller(place.cache()))
+    until(lambda: lists_replicas(place), "every node lists every primary's replica")
     cache = caller(place.cache(READ_FROM="replica", READ_YOUR_WRITES=0))
-    fill(place, cache)
     for key in KEYS:
         assert cache.get(key) == "value"
     dead = place.handle.nodes[0 if dies == "primary" else 3]

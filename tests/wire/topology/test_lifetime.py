@@ -16,7 +16,7 @@ import pytest
 from redpony.commands import GET, MGET, SET
 from redpony.errors import from_reply
 from redpony.plan import Batch
-from redpony.wire.config import Cluster, LinkConfig, Replicated, Tcp
+from redpony.wire.config import Cluster, LinkConfig, Replicated, Sentinels, Tcp
 from redpony.wire.topology import nodes as nodes_module
 from redpony.wire.topology.link import TopologyLink
 from redpony.wire.topology.nodes import Node, Nodes
@@ -24,6 +24,7 @@ from redpony.wire.topology.routing import route
 from redpony.wire.topology.shape import Shape, Shard
 from tests.colours import Colour
 from tests.places import Places
+from tests.servers import free_port
 from tests.wire.links import INCR, one, several, until
 from tests.wire.topology.conftest import MakeTopo
 from tests.wire.topology.topologies import Topo, in_threads
@@ -151,6 +152,33 @@ def test_a_route_that_is_under_way_goes_on_when_the_link_is_closed() -> None:
         journey.send([[1]])
     assert done.value.value == [1, 1]
     link.close()
+
+
+def test_a_look_that_outlives_the_link_has_nobody_look_again() -> None:
+    tcp = Tcp("127.0.0.1", free_port())
+    configs = (LinkConfig(address=tcp),)
+    link = TopologyLink(configs[0], Sentinels(service="main", sentinels=configs))
+    shape = Shape([Shard(link.at("127.0.0.1", tcp.port))])
+    begun, may_end = threading.Event(), threading.Event()
+
+    def look(before: Shape | None) -> Shape:
+        begun.set()
+        may_end.wait(10)
+        # A replica has been chosen that does not lead yet.
+        link.view.restless = True  # type: ignore[union-attr]
+        return shape
+
+    link.view.look = look  # type: ignore[method-assign]
+    link.watcher.start()
+    begun.wait(10)
+    looking = watchers()
+    closing = threading.Thread(target=link.close)
+    closing.start()
+    until(lambda: link.watcher._stopping)
+    may_end.set()
+    for thread in (*looking, closing):
+        thread.join(10)
+    assert watchers() == []
 
 
 # -- loops ---------------------------------------------------------------------------

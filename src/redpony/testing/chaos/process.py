@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 
-def until(condition: Callable[[], object], what: str, within: float = 30) -> None:
+def until(condition: Callable[[], object], what: str, within: float = 90) -> None:
     """Return when a condition is true; raise `TimeoutError` if it stays false.
 
     The condition is asked 200 times a second. `what` says what was waited for.

@@ -305,7 +305,7 @@ class _Looker:
         shape = self._view.look(link.known)
         link.take(shape)
         if self._view.restless:
-            link.watcher.stir()
+            link.watcher.again()
         return all(not node.breaker.failures for node in shape.primaries)
 
     def ear(self) -> Any:

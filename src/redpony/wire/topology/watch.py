@@ -102,10 +102,14 @@ class Watcher:
 
     def stir(self) -> None:
         """Say that something has changed, which is no trouble: a slot was moved."""
-        self._stirred = True
+        self.again()
         with self._lock:
             self._ensure()
         self._rouse()
+
+    def again(self) -> None:
+        """Look once more soon: for the look itself, which may outlive the watch."""
+        self._stirred = True
 
     def failure(self, within: float) -> BaseException | None:
         """Return what the last look met, if it ended that few seconds ago."""
