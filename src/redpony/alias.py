@@ -135,7 +135,8 @@ class Watch:
         elif isinstance(effect, Batch):
             self._commands.extend(command.name for command in effect.commands)
         elif isinstance(effect, Wait):
-            self._commands.append(effect.command.name)
+            before = () if effect.before is None else (effect.before.name,)
+            self._commands.extend((*before, effect.command.name))
         else:
             return
         self._trips += 1

@@ -152,6 +152,8 @@ class Command:
     detour: Lane | None = None
     script: Script | None = None
     numkeys: int = 0
+    payload: bytes | None = None
+    """What goes over the wire, where it is at hand already."""
 
     def __init__(
         self,
@@ -257,6 +259,28 @@ class Special(Command):
         return (b"EVALSHA", self.script.sha, count, *self.args)
 
 
+class Prepared(Special):
+    """A script's call, packed: for the hottest of them."""
+
+    __slots__ = ("payload",)
+
+    def __init__(
+        self,
+        kind: Kind,
+        args: tuple[Argument, ...],
+        script: Script,
+        numkeys: int,
+        payload: bytes,
+    ) -> None:
+        self.kind = kind
+        self.args = args
+        self.timeout = None
+        self.detour = None
+        self.script = script
+        self.numkeys = numkeys
+        self.payload = payload
+
+
 def call(
     script: Script,
     keys: tuple[Argument, ...],
@@ -267,8 +291,13 @@ def call(
     timeout: float | None = None,
 ) -> Command:
     """Return the command that runs a script on keys with arguments."""
-    kind = _SCRIPTS[access, repeat]
+    kind = script_kind(access, repeat)
     return Special(kind, keys + args, timeout, script=script, numkeys=len(keys))
+
+
+def script_kind(access: Access, repeat: Repeat) -> Kind:
+    """Return the kind of a script's call."""
+    return _SCRIPTS[access, repeat]
 
 
 _SCRIPTS = {

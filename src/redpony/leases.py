@@ -20,10 +20,10 @@ import math
 import os
 import threading
 import time
-import weakref
 from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
+from weakref import ref
 
 from redpony.commands import Command
 from redpony.errors import RedponyError
@@ -100,51 +100,31 @@ class Lost:
 
 
 class Lease:
-    """Something that this process has for a time.
+    """Something that this process has for a time: the base of what is held.
 
-    `seconds` is its length. `renews`: it is renewed for as long as it is held;
-    otherwise it ends at `ends`. `renewal` makes the command that sets how long it
-    lasts from then on (milliseconds), which answers 0 where it is not ours any more.
+    `seconds` is its length. Where `ends` is None it is renewed for as long as it is
+    held; otherwise it ends then. `until` is up to when it is surely ours.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_lost",
-        "ends",
-        "is_lost",
-        "is_over",
-        "is_parents",
-        "link",
-        "name",
-        "on_lost",
-        "renewal",
-        "seconds",
-        "until",
-    )
+    is_lost = False
+    is_parents = False
+    """Whether it is the parent's of a process that was forked; hands off."""
+    is_over = False
+    _lost: Lost | None = None
+    _told: tuple[Callable[[], object], ...] = ()
 
-    def __init__(
-        self,
-        link: Link | TopologyLink,
-        renewal: Callable[[int], Command],
-        *,
-        seconds: float,
-        until: float,
-        ends: float | None,
-        name: str,
-    ) -> None:
-        self.link = link
-        self.renewal = renewal
-        self.seconds = seconds
-        self.until = until
-        self.ends = ends
-        self.name = name
-        self.on_lost: list[Callable[[], object]] = []
-        """Called in the watchdog's thread when it is lost."""
-        self.is_lost = False
-        self.is_parents = False
-        """Whether it is the parent's of a process that was forked; hands off."""
-        self.is_over = False
-        self._lost: Lost | None = None
+    link: Link | TopologyLink
+    name: str
+    seconds: float
+    until: float
+    ends: float | None
+
+    def renewal(self, milliseconds: int) -> Command:
+        """Return the command that sets how long it lasts from then on.
+
+        It answers 0 where the lease is not ours any more.
+        """
+        raise NotImplementedError
 
     @property
     def lost(self) -> Lost:
@@ -152,7 +132,13 @@ class Lease:
         with _lock:
             if self._lost is None:
                 self._lost = Lost()
+                if self.is_lost:
+                    self._lost.set("")
             return self._lost
+
+    def tell(self, told: Callable[[], object]) -> None:
+        """Have something called in the watchdog's thread when it is lost."""
+        self._told += (told,)
 
     @property
     def remaining(self) -> float:
@@ -180,16 +166,16 @@ class Lease:
     def end(self) -> None:
         """It was given back: nobody has to look after it."""
         self.is_over = True
-        _kept.pop(self, None)
+        _kept.discard(ref(self))
 
     def lose(self, reason: str) -> None:
         """It is not ours any more, whatever anybody believes."""
         if self.is_over or self.is_lost:
             return
-        _kept.pop(self, None)
+        _kept.discard(ref(self))
         self.is_lost = True
         self.lost.set(reason)
-        for tell in self.on_lost:
+        for tell in self._told:
             try:
                 tell()
             except Exception as error:  # a listener's fault is not ours
@@ -198,22 +184,29 @@ class Lease:
                 logger.exception("What should follow the loss of a lease failed")
 
 
-_kept: dict[Lease, weakref.ref[Any]] = {}
+_kept: set[ref[Lease]] = set()
 
 
-def keep(lease: Lease, holder: object) -> None:
-    """Have the watchdog look after a lease, for as long as its holder exists.
+def keep(lease: Lease) -> None:
+    """Have the watchdog look after a lease, for as long as it exists.
 
-    A holder that was forgotten cannot give anything back: its lease is renewed no
-    more, and is over when its time is.
+    One that was forgotten cannot be given back: it is renewed no more, and is over
+    when its time is.
     """
-    _kept[lease] = weakref.ref(holder)
+    _kept.add(ref(lease))
     _watchdog.look_after(lease)
 
 
 def kept() -> list[Lease]:
     """Return all leases that the process has."""
-    return list(_kept)
+    found: list[Lease] = []
+    for each in _kept.copy():
+        lease = each()
+        if lease is None:
+            _kept.discard(each)
+        else:
+            found.append(lease)
+    return found
 
 
 TIMES: Final = (0.0, 0.25, 1.0, 3.0)
@@ -279,7 +272,8 @@ class Watchdog:
 
     def look_after(self, lease: Lease) -> None:
         """See to it that the thread runs, and looks in time."""
-        if self._thread is None or monotonic() + _step(lease) < self._wakes_at:
+        step = TICK if lease.seconds >= TICK * 8 else _step(lease)
+        if self._thread is None or monotonic() + step < self._wakes_at:
             self.start_or_wake()
 
     def start_or_wake(self) -> None:
@@ -338,10 +332,6 @@ def _step(lease: Lease) -> float:
     return min(max(lease.seconds / 8, BRIEF), TICK)
 
 
-def _nobody() -> None:
-    return None
-
-
 def look(leases: list[Lease]) -> None:
     """Renew what is due, and mark what is lost."""
     now = monotonic()
@@ -349,8 +339,6 @@ def look(leases: list[Lease]) -> None:
     for lease in leases:
         if lease.until <= now:
             lease.lose("its time is over")
-        elif _kept.get(lease, _nobody)() is None:
-            _kept.pop(lease, None)
         elif lease.is_due(now):
             due[lease.link].append(lease)
     for link, some in due.items():
@@ -382,8 +370,10 @@ _watchdog = Watchdog()
 def _after_fork() -> None:
     global _watchdog, _lock
     _lock = threading.Lock()
-    for lease in list(_kept):
-        lease.is_lost = lease.is_parents = True
+    for each in _kept:
+        lease = each()
+        if lease is not None:
+            lease.is_lost = lease.is_parents = True
     _kept.clear()
     _errands.clear()
     _tended.clear()

@@ -171,13 +171,19 @@ class Wait:
 
     Answers the reply, or None where the time ran out. The deadline does not
     apply, and the command has a connection of its own.
+
+    `before` leaves with it, in one flight, for the same server; then the answer is
+    both replies, and an error that `before` meets ends the wait at once.
     """
 
-    __slots__ = ("command", "timeout")
+    __slots__ = ("before", "command", "timeout")
 
-    def __init__(self, command: Command, timeout: float | None) -> None:
+    def __init__(
+        self, command: Command, timeout: float | None, before: Command | None = None
+    ) -> None:
         self.command = command
         self.timeout = timeout
+        self.before = before
 
 
 class Await:

@@ -54,7 +54,7 @@ def hold(rng: random.Random) -> float:
 def sure(diary: Diary, held: Any, name: str, who: str) -> None:
     """Write down that the lock is held at a moment at which it surely is."""
     now = time.monotonic()
-    if held.lease.until > now and held.valid:
+    if held.until > now and held.valid:
         diary.write("sure", name, who, held.fence, at=now)
 
 

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace, TracebackType
 from typing import Any, Generic, TypeVar
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 from redpony import events
 from redpony.alias import Alias, alias_for
@@ -38,14 +38,14 @@ from redpony.errors import (
     Unavailable,
     UnknownCommand,
 )
-from redpony.leases import Lease, keep, undo
+from redpony.leases import keep, undo
 from redpony.locks import tokens
 from redpony.locks.gate import Contender, Gate, Place, gate_for
 from redpony.locks.guard import Guard
 from redpony.locks.held import Held
 from redpony.locks.holder import whose
 from redpony.locks.running import Running
-from redpony.locks.terms import ALIVE, SLICE, Terms
+from redpony.locks.terms import ALIVE, SLICE, Terms, Wish
 from redpony.plan import Await, Plan, Sleep, Wait, both
 
 monotonic = time.monotonic
@@ -53,11 +53,17 @@ monotonic = time.monotonic
 LEASE = 30.0
 """Seconds of a lease that is renewed, where no timeout is given."""
 
+LISTENS = SLICE / 4
+"""Seconds that one listens who has not been told how long the holder's lease lasts."""
+
 PATIENCE = 10.0
 """Seconds that one who waits without end bears with a server that does not answer."""
 
 
 T = TypeVar("T", bound=Terms)
+
+Found = tuple[int, float, float]
+"""A fence, when it was asked for, and for how many seconds from then it is ours."""
 
 
 class Claim(Running, Generic[T]):
@@ -93,13 +99,21 @@ class Claim(Running, Generic[T]):
         self.raise_on_release_error = raise_on_release_error
         self.on_lost = on_lost
         self.lease = _seconds("lease", lease) or LEASE
-        self._held: WeakKeyDictionary[Any, Held] = WeakKeyDictionary()
+        self._held: dict[ref[Any], Held] = {}
+        """Holdings by the thread or task that has them; gone with it."""
+        self._drop = _dropping(ref(self))
+        self._gate: Gate | None = None
+        self._wish: Wish | None = None
 
     @property
     def gate(self) -> Gate:
         """The line for it in this process."""
-        terms = self.terms
-        return gate_for(self.alias.link, terms.line, shared=terms.shared)
+        gate = self._gate
+        if gate is None or gate.is_closed:
+            terms = self.terms
+            gate = gate_for(self.alias.link, terms.line, shared=terms.shared)
+            self._gate = gate
+        return gate
 
     # Taking
 
@@ -139,75 +153,95 @@ class Claim(Running, Generic[T]):
             if again is not None:
                 return again
         if token is None:
-            token = tokens.new_token(self.timeout, self.terms.weight)
+            token = self._token()
         elif isinstance(token, str):
             token = token.encode()
         contender = begun or Contender(token)
         ends = None if blocking_timeout is None else contender.since + blocking_timeout
-        lease: Lease | None = None
+        found: Found | None = None
         try:
             while begun is None and not gate.enter(contender):
                 gate = self.gate
-            lease, fence = yield from self._contend(gate, contender, blocking, ends)
+            found = yield from self._contend(gate, contender, blocking, ends)
         except BaseException:
             if contender.has_asked:
                 # It may be in line, or have the lock, and nobody is here to use it.
                 undo(self.alias.link, self.terms.cancel(contender.token))
             raise
         finally:
-            if lease is None:
+            if found is None:
                 gate.leave(contender)
-        return None if lease is None else self._took(gate, contender, lease, fence)
+        return None if found is None else self._took(gate, contender, *found)
 
-    def _took(self, gate: Gate, contender: Contender, lease: Lease, fence: int) -> Held:
-        """Have the lock."""
+    def _token(self) -> bytes:
+        return tokens.new_token(self.timeout, self.terms.weight)
+
+    def _took(
+        self, gate: Gate, contender: Contender, fence: int, asked: float, lasts: float
+    ) -> Held:
+        """Have the lock, with a fence, for some seconds from when it was asked for."""
         me = whose()
-        held = Held(self, self.terms, gate, contender.token, fence, lease, me)
-        gate.took(contender, lease, ref(held))
-        self._held[me if self.thread_local else self] = held
+        held = Held(self, gate, contender.token, fence, asked, lasts, ref(me))
+        gate.took(contender, held)
+        self._held[ref(me if self.thread_local else self, self._drop)] = held
         if self.on_lost is not None:
-            lease.on_lost.append(partial(self.on_lost, held))
-        keep(lease, held)
+            held.tell(partial(self.on_lost, held))
+        keep(held)
         return held
 
     def _take_quickly(self) -> Held | None:
         """Take a lock that nobody here wants, blocking: what most calls come to."""
         gate = self.gate
-        me = Contender(tokens.new_token(self.timeout, self.terms.weight), Place.FRONT)
-        if self.reentrant or events.listening or not gate.enter_alone(me):
+        if self.reentrant or events.listening or gate.is_crowded:
             return self._run(self._take(None, None))
-        patience = self.blocking_timeout
-        waits = self.blocking and (patience is None or patience > 0)
-        seconds = self.timeout or self.lease
-        span = max(int(seconds * 1000), 1)
-        command = self.terms.acquire(me.token, span, ALIVE if waits else 0, 0)
+        me = Contender(self._token(), Place.FRONT)
+        if not gate.enter_alone(me):
+            return self._run(self._take(None, None))
+        wish = self._wish
+        if wish is None:
+            self._wish = wish = self.terms.wish(self._span, ALIVE if self._waits else 0)
+        token = me.token
         asked = monotonic()
         try:
-            reply = self.alias.ask(command)
+            reply = self.alias.ask(self.terms.take(token, wish))
         except BaseException as error:
-            undo(self.alias.link, self.terms.cancel(me.token))
+            undo(self.alias.link, self.terms.cancel(token))
             gate.leave(me)
             if isinstance(error, RedponyError):
                 self._explain(error)
             raise
-        if reply[0] == 1 and _lasts(asked, seconds):
-            lease = self._lease(me.token, asked, seconds)
-            return self._took(gate, me, lease, int(reply[1]))
-        if not waits and reply[0] == 0:
+        if type(reply) is int:
+            seconds = self.timeout or self.lease
+            if _lasts(asked, seconds):
+                return self._took(gate, me, reply, asked, seconds)
+        elif not self._waits:
             gate.leave(me)
             return None
-        if reply[0] == 0:
-            me.asked, me.left, me.place = asked, reply[1], Place.IN_LINE
+        else:
+            gate.is_crowded = True
+            me.asked, me.left, me.place = asked, reply[0], Place.IN_LINE
         me.has_asked = True
+        gate.stay(me)
         return self._run(self._take(None, None, begun=me))
+
+    @property
+    def _waits(self) -> bool:
+        """Whether who finds it taken waits, where the call does not say."""
+        patience = self.blocking_timeout
+        return self.blocking and (patience is None or patience > 0)
+
+    @property
+    def _span(self) -> int:
+        """The length of a lease on the server, in milliseconds."""
+        return max(int((self.timeout or self.lease) * 1000), 1)
 
     def _contend(
         self, gate: Gate, me: Contender, blocking: bool, ends: float | None
-    ) -> Plan[tuple[Lease | None, int]]:
+    ) -> Plan[Found | None]:
         """Come to the front of this process' line, and then of the server's."""
         while me.place is Place.BEHIND:
             if not blocking or (ends is not None and monotonic() >= ends):
-                return None, 0
+                return None
             me.signal.clear()
             if gate.look(me) is not Place.BEHIND:
                 break
@@ -222,18 +256,53 @@ class Claim(Running, Generic[T]):
         if me.place is Place.GIVEN:
             grant = tokens.grant_of(me.token)
             if _lasts(me.asked, grant):
-                return self._lease(me.token, me.asked, grant), me.fence
-        return (yield from self._ask(me, blocking, ends))
+                return me.fence, me.asked, grant
+        if gate.is_crowded and blocking and me.place is Place.FRONT:
+            found = yield from self._listen(gate, me, ends)
+            if found is not None:
+                return found
+        return (yield from self._ask(gate, me, blocking, ends))
+
+    def _listen(
+        self, gate: Gate, me: Contender, ends: float | None
+    ) -> Plan[Found | None]:
+        """Stand in the server's line and listen, in one flight.
+
+        Where others were in the way a moment ago, they will be: so a turn costs this
+        round trip, and the one that ends it.
+        """
+        terms = self.terms
+        asked = monotonic()
+        waits = LISTENS if ends is None else min(LISTENS, ends - asked)
+        if waits <= 0:
+            return None
+        me.has_asked = True
+        wish = terms.acquire(me.token, self._span, ALIVE, me.waited, listens=True)
+        try:
+            first, reply = yield Wait(terms.message(me.token, waits), waits, wish)
+        except (NoPermission, UnknownCommand):
+            raise
+        except (Unavailable, ServerError):
+            return None  # ask how things stand
+        seconds = tokens.grant_of(me.token)
+        if type(first) is int:
+            gate.is_crowded = False
+            seconds = self.timeout or self.lease
+        elif reply is not None:
+            first = int(reply[1])
+        else:
+            return None
+        return (first, asked, seconds) if _lasts(asked, seconds) else None
 
     def _ask(
-        self, me: Contender, blocking: bool, ends: float | None
-    ) -> Plan[tuple[Lease | None, int]]:
+        self, gate: Gate, me: Contender, blocking: bool, ends: float | None
+    ) -> Plan[Found | None]:
         """Stand in the server's line, if this is not done yet, until it is our turn."""
         terms = self.terms
         seconds = self.timeout or self.lease
-        span = max(int(seconds * 1000), 1)
         in_line = me.place is Place.IN_LINE
-        asked, left = me.asked, me.left
+        asked = me.asked
+        left = me.left if in_line else None
         trouble: float | None = None
         while True:
             now = monotonic()
@@ -241,7 +310,7 @@ class Claim(Running, Generic[T]):
             if not in_line:
                 asked = now
                 alive = 0.0 if last else ALIVE
-                command = terms.acquire(me.token, span, alive, me.waited)
+                command = terms.acquire(me.token, self._span, alive, me.waited)
                 was_in_line, me.has_asked = me.has_asked, True
                 try:
                     reply = yield command
@@ -253,16 +322,19 @@ class Claim(Running, Generic[T]):
                     yield Sleep(min(SLICE / 10, bears))
                     continue
                 trouble = None
-                if reply[0] == 1 and not _lasts(asked, seconds) and not last:
+                if type(reply) is int:
+                    if _lasts(asked, seconds) or last:
+                        if left is None:
+                            gate.is_crowded = False
+                        return reply, asked, seconds
                     continue  # we were stopped: it may be over already
-                if reply[0] == 1:
-                    return self._lease(me.token, asked, seconds), int(reply[1])
                 if last:
-                    return None, 0
-                left = reply[1]
+                    return None
+                gate.is_crowded = True
+                left = reply[0]
             in_line = False
             waits = SLICE
-            if left >= 0:
+            if left is not None and left >= 0:
                 waits = min(waits, left / 1000 + 0.001)
             if ends is not None:
                 waits = min(waits, ends - monotonic())
@@ -277,27 +349,15 @@ class Claim(Running, Generic[T]):
             if found is not None:
                 grant = tokens.grant_of(me.token)
                 if _lasts(asked, grant):
-                    return self._lease(me.token, asked, grant), int(found[1])
+                    return int(found[1]), asked, grant
                 # The message was long under way: ask how things stand.
-
-    def _lease(self, token: bytes, asked: float, seconds: float) -> Lease:
-        timeout = self.timeout
-        return Lease(
-            self.alias.link,
-            partial(self.terms.extend, token),
-            seconds=timeout or self.lease,
-            until=asked + seconds,
-            # A grant is counted from when the lock was asked for.
-            ends=None if timeout is None else asked + timeout,
-            name=self.name,
-        )
 
     def _again(self, gate: Gate, me: Any) -> Held | None:
         """Return the holding of this thread or task, entered once more."""
-        holding = None if gate.holder is None else gate.holder()
-        if isinstance(holding, Held) and holding.owner() is me and holding.valid:
+        holding = gate.held
+        if isinstance(holding, Held) and holding.valid and holding.owner() is me:
             holding.count += 1
-            self._held[me if self.thread_local else self] = holding
+            self._held[ref(me if self.thread_local else self, self._drop)] = holding
             return holding
         return None
 
@@ -320,24 +380,23 @@ class Claim(Running, Generic[T]):
 
     def _give_back_quickly(self) -> bool:
         """Give back a lock that nobody here waits for, blocking, if it is that simple."""
-        owner = whose() if self.thread_local else self
+        owner = ref(whose() if self.thread_local else self)
         held = self._held.get(owner)
-        if held is None or held.count > 1 or held.gate.is_contended or events.listening:
+        if held is None or held.count > 1 or events.listening or len(self._held) > 1:
             return False
-        lease = held.lease
-        if lease.remaining <= 0 or len(self._held) > 1:
+        gate = held.gate
+        if gate.is_contended or held.remaining <= 0:
             return False
-        lease.end()
+        held.end()
         del self._held[owner]
-        command = held.terms.release(held.token, b"", 0)
         try:
-            reply = self.alias.ask(command)
+            reply = self.alias.ask(self.terms.give(held.token))
         except Unavailable as error:
             self._run(held.giving_back(error))
             return True
         finally:
-            held.gate.freed(lease)
-        if reply[0] != 1:
+            gate.freed(held)
+        if reply != 1:
             raise held.gone()
         return True
 
@@ -346,6 +405,10 @@ class Claim(Running, Generic[T]):
         for owner, each in list(self._held.items()):
             if each is held:
                 del self._held[owner]
+
+    def forget_owner(self, owner: ref[Any]) -> None:
+        """Forget the holding of a thread or task that is no more."""
+        self._held.pop(owner, None)
 
     def _extend(self, additional_time: float, replace_ttl: bool = False) -> Plan[bool]:
         """Hold it for more seconds, or (`replace_ttl`) for so many from now on.
@@ -364,7 +427,7 @@ class Claim(Running, Generic[T]):
 
     def mine(self, what: str) -> Held:
         """Return the holding of this thread or task; raises `LockError`."""
-        held = self._held.get(whose() if self.thread_local else self)
+        held = self._held.get(ref(whose() if self.thread_local else self))
         if held is None:
             raise LockError(
                 f"Cannot {what} the {self.kind} {self.name!r}: this "
@@ -383,7 +446,7 @@ class Claim(Running, Generic[T]):
     @property
     def held(self) -> Held | None:
         """The holding of this thread or task; None where it has none."""
-        return self._held.get(whose() if self.thread_local else self)
+        return self._held.get(ref(whose() if self.thread_local else self))
 
     # Contexts
 
@@ -416,7 +479,7 @@ class Claim(Running, Generic[T]):
         if held is None:
             raise self._missed()
         if held.count == 1:
-            held.guard = Guard(held.lease)
+            held.guard = Guard(held)
         return held
 
     async def __aexit__(
@@ -452,6 +515,17 @@ class Claim(Running, Generic[T]):
         return f"<{type(self).__name__} {self.name!r}>"
 
 
+def _dropping(claim: ref[Claim[Any]]) -> Callable[[ref[Any]], None]:
+    """Return what forgets the holding of one that is no more."""
+
+    def drop(owner: ref[Any]) -> None:
+        found = claim()
+        if found is not None:
+            found.forget_owner(owner)
+
+    return drop
+
+
 class Taken:
     """The end of a `with` for a claim that was taken before it."""
 
@@ -472,7 +546,7 @@ class Taken:
     async def __aenter__(self) -> Held:
         held = self._claim.mine("use")
         if held.guard is None:
-            held.guard = Guard(held.lease)
+            held.guard = Guard(held)
         return held
 
     async def __aexit__(

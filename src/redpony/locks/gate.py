@@ -48,30 +48,26 @@ class Place(enum.Enum):
 class Contender:
     """A thread or task that wants a lock, and has not got it yet."""
 
-    __slots__ = (
-        "__weakref__",
-        "asked",
-        "fence",
-        "has_asked",
-        "left",
-        "place",
-        "signal",
-        "since",
-        "token",
-    )
+    left = -1
+    """What the holder's lease had left when it was put in line, in ms; -1: no end."""
+    fence = 0
+    asked = 0.0
+    """When the command was sent that gave it the lock, or a place in line."""
+    has_asked = False
+    """Whether the server may know of it."""
+    _signal: Signal | None = None
 
     def __init__(self, token: bytes, place: Place = Place.BEHIND) -> None:
         self.token = token
         self.since = monotonic()
         self.place = place
-        self.left = -1
-        """What the holder's lease had left when it was put in line, in ms; -1: no end."""
-        self.signal = Signal()
-        self.fence = 0
-        self.asked = 0.0
-        """When the command was sent that gave it the lock, or a place in line."""
-        self.has_asked = False
-        """Whether the server may know of it."""
+
+    @property
+    def signal(self) -> Signal:
+        """What wakes it; only who is not alone needs one."""
+        if self._signal is None:
+            self._signal = Signal()
+        return self._signal
 
     @property
     def waited(self) -> float:
@@ -98,9 +94,15 @@ class Gate:
         self._front: ref[Contender] | None = None
         self.is_closed = False
         """Whether nobody may enter any more: another one has taken its place."""
-        self.held: Lease | None = None
-        self.holder: ref[Any] | None = None
-        """Its holding, for those who enter it again."""
+        self.is_crowded = False
+        """Whether the last who asked the server found that somebody else had it."""
+        self._held: ref[Lease] | None = None
+
+    @property
+    def held(self) -> Lease | None:
+        """What one of this process has; None where nobody has, or it was forgotten."""
+        held = self._held
+        return None if held is None else held()
 
     def __len__(self) -> int:
         """Return how many stand in line here."""
@@ -122,11 +124,15 @@ class Gate:
     def enter_alone(self, contender: Contender) -> bool:
         """Be the only one here, and so the front; False if there is somebody else."""
         with self._lock:
-            if self._line or self.held is not None or self.is_closed:
+            if self._line or self._held or self._front or self.is_closed:
                 return False
             self._front = ref(contender)
-            self._line.append(self._front)
             return True
+
+    def stay(self, contender: Contender) -> None:
+        """Have the only one stand in line: it has to wait."""
+        with self._lock:
+            self._line.appendleft(ref(contender))
 
     def leave(self, contender: Contender) -> None:
         """Give up: the next one comes to the front if it may."""
@@ -152,16 +158,20 @@ class Gate:
             self._promote()
             return bool(self._line)
 
-    def took(self, contender: Contender, lease: Lease, holder: ref[Any]) -> None:
+    def took(self, contender: Contender, lease: Lease) -> None:
         """Say that a contender has the lock now."""
         with self._lock:
-            self._remove(contender, Place.TAKEN)
-            if self.shared:
+            if self._line:
+                self._remove(contender, Place.TAKEN)
+            else:
+                contender.place = Place.TAKEN
+                if self._is_front(contender):
+                    self._front = None
+            if not self.shared:
+                self._held = ref(lease)
+            if self._line:
                 self._promote()
-                return
-            self.held = lease
-            self.holder = holder
-            self._stir()
+                self._stir()
 
     def following(self, lease: Lease) -> Contender | None:
         """Return who comes next here, after the holder of this lease."""
@@ -189,16 +199,15 @@ class Gate:
     def freed(self, lease: Lease) -> None:
         """Say that the lock was given back, or lost."""
         with self._lock:
-            if self.held is lease:
-                self.held = None
-                self.holder = None
+            if self._held is not None and self._held() is lease:
+                self._held = None
             if self._line:
                 self._promote()
 
     @property
     def is_busy(self) -> bool:
         """Whether anybody here wants the lock, or has it."""
-        return bool(self._line) or self.held is not None
+        return bool(self._line or self._front or self._held)
 
     @property
     def is_contended(self) -> bool:
@@ -241,10 +250,9 @@ class Gate:
 
     def _promote(self) -> None:
         held = self.held
-        if held is not None and held.stands <= 0:
+        if held is None or held.stands <= 0:
             # Whatever its holder believes, or is about to do.
-            self.held = held = None
-            self.holder = None
+            self._held = held = None
         first = self._first()
         if self._front is not None and not _waits(self._front()):
             self._front = None
@@ -288,6 +296,8 @@ _MANY = 1024
 
 def _after_fork() -> None:
     global _gates, _lock
+    for gate in _gates.values():
+        gate.is_closed = True
     _gates = {}
     _lock = threading.Lock()
 

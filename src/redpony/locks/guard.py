@@ -21,7 +21,7 @@ class Guard:
         self._before = self._task.cancelling() if self._task else 0
         self._is_over = False
         self._has_cancelled = False
-        lease.on_lost.append(self._lost)
+        lease.tell(self._lost)
 
     def end(self) -> bool:
         """Stop guarding; return whether the lock's loss is all that cancelled the task."""

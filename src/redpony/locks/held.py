@@ -7,8 +7,9 @@ import time
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from redpony.commands import Command
 from redpony.errors import LockError, LockLost, Unavailable
-from redpony.leases import Lease, Lost
+from redpony.leases import Lease
 from redpony.locks.gate import Gate, Place
 from redpony.locks.guard import Guard
 from redpony.locks.running import Running
@@ -21,70 +22,83 @@ if TYPE_CHECKING:
 monotonic = time.monotonic
 
 
-class Held(Running):
+class Held(Lease, Running):
     """One holding of a lock, from its acquisition to its release.
 
     `fence` is larger than that of every holder before, over restarts and loss of data
     as well: hand it to what you write to, and let that refuse smaller ones. `lost` is
-    set if the lease is over before you give the lock back.
+    set if the lease is over before you give the lock back. `remaining` is for how many
+    seconds the lock is surely held, by this process' clock.
     """
+
+    count = 1
+    """How often it was entered."""
+    guard: Guard | None = None
 
     def __init__(
         self,
         lock: Claim[Any],
-        terms: Terms,
         gate: Gate,
         token: bytes,
         fence: int,
-        lease: Lease,
-        owner: Any,
+        asked: float,
+        lasts: float,
+        owner: ref[Any],
     ) -> None:
+        timeout = lock.timeout
+        self.link = lock.alias.link
+        self.name = lock.name
+        self.seconds = timeout or lock.lease
+        self.until = asked + lasts
+        # Counted from when it was asked for.
+        self.ends = None if timeout is None else asked + timeout
         self._lock = ref(lock)
         self.alias = lock.alias
-        self.name = lock.name
         self.kind = lock.kind
-        self.terms = terms
+        self.terms: Terms = lock.terms
         self.gate = gate
         self.token = token
-        self.fence = fence
-        self.lease = lease
-        self.owner = ref(owner)
+        self._fence = fence
+        self.owner = owner
         """The thread or task that took it, as long as there is one."""
-        self.count = 1
-        self.guard: Guard | None = None
+
+    def renewal(self, milliseconds: int) -> Command:
+        return self.terms.extend(self.token, milliseconds)
 
     @property
-    def lost(self) -> Lost:
-        """The mark that is set when the lock is lost."""
-        return self.lease.lost
-
-    @property
-    def remaining(self) -> float:
-        """Seconds for which the lock is surely held; 0 where it is not."""
-        return self.lease.remaining
+    def fence(self) -> int:
+        """The fencing token; raises `LockError` where the lock is a plain one."""
+        if self._fence:
+            return self._fence
+        raise LockError(
+            f"The {self.kind} {self.name!r} is plain, and has no fence: make it without "
+            "plain=True",
+            name=self.name,
+        )
 
     @property
     def valid(self) -> bool:
         """Whether the lock is surely held at this moment, by this process' clock."""
-        return self.lease.remaining > 0
+        return self.remaining > 0
 
     def check(self) -> None:
         """Raise `LockLost` if the lock is not surely held any more. No round trip."""
-        if self.lease.remaining <= 0:
+        if self.remaining <= 0:
             raise self.gone()
 
     def gone(self) -> LockLost:
         """Return the error of a lock that was lost while it was believed to be held."""
         why = self.lost.reason
-        if self.lease.is_parents:
+        if self.is_parents:
             why = "this process was forked by the one that has it"
         elif not why:
-            over = self.lease.until <= monotonic()
+            over = self.until <= monotonic()
             why = "its time was over" if over else "somebody else has ended it"
         return LockLost(
             f"The {self.kind} {self.name!r} was lost while it was held: {why}. Somebody "
-            "else may have had it meanwhile; what was written in the name of fence "
-            f"{self.fence} is safe only where smaller fences are refused.",
+            "else may have had it meanwhile; what was written in the name of "
+            f"{f'fence {self._fence}' if self._fence else 'a fence'} is safe only where "
+            "smaller fences are refused.",
             name=self.name,
         )
 
@@ -116,7 +130,7 @@ class Held(Running):
 
     def lengthening(self, additional_time: float, replace_ttl: bool) -> Plan[bool]:
         """The plan of `extend`."""
-        ends = self.lease.ends
+        ends = self.ends
         if ends is None:
             raise LockError(
                 f"The {self.kind} {self.name!r} is renewed until it is given back: there "
@@ -136,23 +150,20 @@ class Held(Running):
 
     def renewing(self) -> Plan[bool]:
         """The plan of `reacquire`."""
-        seconds = self.lease.seconds
+        seconds = self.seconds
         yield from self._set(monotonic() + seconds)
         return True
 
     def _set(self, ends: float) -> Plan[None]:
-        lease = self.lease
-        if lease.remaining <= 0:
+        if self.remaining <= 0:
             raise self.gone()
-        now = monotonic()
-        span = ends - now
-        command = self.terms.extend(self.token, max(int(span * 1000), 1))
-        if not (yield command):
-            lease.lose("somebody else has ended it")
+        span = ends - monotonic()
+        if not (yield self.renewal(max(int(span * 1000), 1))):
+            self.lose("somebody else has ended it")
             raise self.gone()
-        lease.until = ends
-        if lease.ends is not None:
-            lease.ends = ends
+        self.until = ends
+        if self.ends is not None:
+            self.ends = ends
 
     # Giving back
 
@@ -173,15 +184,15 @@ class Held(Running):
 
         `doubt` is what became of a first try.
         """
-        lease, gate, terms = self.lease, self.gate, self.terms
-        if lease.is_parents:
+        gate, terms = self.gate, self.terms
+        if self.is_parents:
             raise self.gone()
-        was_lost = lease.stands <= 0
-        lease.end()
+        was_lost = self.stands <= 0
+        self.end()
         token, mine = self.token, True
         try:
             while True:
-                after = None if was_lost else gate.following(lease)
+                after = None if was_lost else gate.following(self)
                 asked = monotonic()
                 command = terms.release(
                     token,
@@ -198,13 +209,13 @@ class Held(Running):
                     # Whether it was done is seen when it is done again.
                     doubt = error
                     continue
-                if mine and not reply[0] and (doubt is None or was_lost):
+                if mine and reply == 0 and (doubt is None or was_lost):
                     raise self.gone()
                 mine = False
-                if after is None or reply[0] < 2:
+                if after is None or reply in (0, 1):
                     return
-                if reply[0] == 2:
-                    if gate.give(after, Place.GIVEN, int(reply[1]), asked):
+                if type(reply) is list:
+                    if gate.give(after, Place.GIVEN, int(reply[0]), asked):
                         return
                     token = after.token  # it gave up meanwhile: on to the next
                 elif gate.give(after, Place.IN_LINE, 0, asked):
@@ -213,11 +224,11 @@ class Held(Running):
                     yield terms.cancel(after.token)
                     return
         finally:
-            gate.freed(lease)
+            gate.freed(self)
 
     def __repr__(self) -> str:
-        state = "lost" if self.lost else "held" if self.valid else "given back"
-        return f"<Held {self.name!r} {state} fence={self.fence}>"
+        state = "lost" if self.is_lost else "held" if self.valid else "given back"
+        return f"<Held {self.name!r} {state} fence={self._fence or None}>"
 
 
 def _seconds(value: float) -> float:

@@ -7,7 +7,7 @@ redpony{TAG}:semaphore:queue    and the rest of a line, as in `redpony.locks.ter
 
 from __future__ import annotations
 
-from redpony.commands import ZSCORE, Command, Repeat, Script, call
+from redpony.commands import ZSCORE, Command, Repeat, call
 from redpony.locks.terms import Terms
 from redpony.plan import Plan
 from redpony.scripts import script
@@ -18,39 +18,31 @@ class Shares(Terms):
 
     shared = True
 
-    def __init__(self, key: str, limit: int, weight: int = 1) -> None:
+    def __init__(self, key: str, value: int, weight: int = 1) -> None:
         self.line = key
-        self.limit = limit
+        self.value = value
         self.weight = weight
         names = ("queue", "alive", "fence", "weight")
         self.keys = (key, *(f"{key}:{name}" for name in names))
         self.mailboxes = f"{key}:wake:".encode()
-        self._limit = b"%d" % limit
-        self._acquire = script("semaphore_acquire")
-        self._release = script("semaphore_release")
+        self.limit = (b"%d" % value,)
+        super().__init__("semaphore_acquire", "semaphore_release")
         self._extend = script("semaphore_extend")
 
-    def acquire(self, token: bytes, lease: int, alive: float, waited: float) -> Command:
-        return self._call(
-            self._acquire,
-            token,
-            b"%d" % lease,
-            b"%d" % (alive * 1000),
-            b"%d" % (waited * 1_000_000),
-            self._limit,
-        )
+    def give(self, token: bytes) -> Command:
+        return self.release(token, b"", 0)
 
     def release(self, token: bytes, following: bytes, waited: float) -> Command:
         del following, waited  # everybody else stands in the server's line
-        return self._call(
-            self._release, token, self._limit, repeat=Repeat.REPLY_DIFFERS
-        )
+        args = (token, self.mailboxes, *self.limit)
+        return call(self._release, self.keys, args, repeat=Repeat.REPLY_DIFFERS)
 
     def cancel(self, token: bytes) -> Command:
         return self.release(token, b"", 0)
 
     def extend(self, token: bytes, milliseconds: int) -> Command:
-        return self._call(self._extend, token, b"%d" % milliseconds)
+        args = (token, self.mailboxes, b"%d" % milliseconds)
+        return call(self._extend, self.keys, args, repeat=Repeat.SAFE)
 
     def has(self, token: bytes) -> Plan[bool]:
         return (yield ZSCORE(self.keys[0], token)) is not None
@@ -62,13 +54,4 @@ class Shares(Terms):
         """Return what there is room for. One round trip."""
         command = call(script("semaphore_room"), self.keys, (b"", self.mailboxes))
         used: int = yield command
-        return max(self.limit - used, 0)
-
-    def _call(
-        self,
-        which: Script,
-        token: bytes,
-        *args: bytes,
-        repeat: Repeat = Repeat.SAFE,
-    ) -> Command:
-        return call(which, self.keys, (token, self.mailboxes, *args), repeat=repeat)
+        return max(self.value - used, 0)

@@ -17,10 +17,22 @@ from abc import ABC, abstractmethod
 from functools import lru_cache
 from typing import Final
 
-from redpony.commands import BLPOP, GET, Argument, Command, Repeat, Script, call
+from redpony.commands import (
+    BLPOP,
+    GET,
+    Access,
+    Argument,
+    Command,
+    Prepared,
+    Repeat,
+    Script,
+    call,
+    script_kind,
+)
 from redpony.keys import INTERNAL, beside
 from redpony.plan import Plan
 from redpony.scripts import script
+from redpony.wire.replies import pack
 
 ALIVE: Final = 3.0
 """Seconds that a waiter is taken to be alive after it gave its last sign of life."""
@@ -53,10 +65,65 @@ class Terms(ABC):
     keys: tuple[Argument, ...]
     mailboxes: bytes
     """What the keys of mailboxes begin with."""
+    limit: tuple[bytes, ...] = ()
+    """What scripts are told at the end, of a semaphore."""
 
-    @abstractmethod
-    def acquire(self, token: bytes, lease: int, alive: float, waited: float) -> Command:
-        """Return the command that takes it, or lines up if `alive` is not 0."""
+    def __init__(self, acquire: str, release: str) -> None:
+        self._acquire = script(acquire)
+        self._release = script(release)
+        self._taking = _opening(self._acquire, self.keys, 6 + len(self.limit))
+        self._giving = _opening(self._release, self.keys, 5)
+        given = (self.mailboxes, b"", b"%d" % (ALIVE * 1000), b"0")
+        self._given = given, _packed(given)
+
+    # Taking. An answer is the fence, where the token has it; a list, where it has not.
+
+    def acquire(
+        self,
+        token: bytes,
+        lease: int,
+        alive: float,
+        waited: float,
+        *,
+        listens: bool = False,
+    ) -> Command:
+        """Return the command that takes it, or lines up if `alive` is not 0.
+
+        `listens`: whoever gets it at once is written to as well.
+        """
+        args = self._wish(lease, alive, b"%d" % (waited * 1_000_000), listens=listens)
+        return call(
+            self._acquire, self.keys, (token, *args, *self.limit), repeat=Repeat.SAFE
+        )
+
+    def wish(self, lease: int, alive: float) -> Wish:
+        """Return all but the token of who takes it without having waited."""
+        args = (*self._wish(lease, alive, b"0", listens=False), *self.limit)
+        return args, _packed(args)
+
+    def _wish(
+        self, lease: int, alive: float, waited: bytes, *, listens: bool
+    ) -> tuple[bytes, ...]:
+        times = b"%d" % lease, b"%d" % (alive * 1000), waited
+        return (self.mailboxes, *times, b"1" if listens else b"0")
+
+    def take(self, token: bytes, wish: Wish) -> Command:
+        """Return the command that takes it as was wished for: the quickest."""
+        args, packed = wish
+        payload = b"%b$%d\r\n%b\r\n%b" % (self._taking, len(token), token, packed)
+        keys = self.keys
+        words = (*keys, token, *args)
+        return Prepared(_SAFE, words, self._acquire, len(keys), payload)
+
+    # Giving back. An answer is 1 where it was given back; see the script for more.
+
+    def give(self, token: bytes) -> Command:
+        """Return the command that gives it back, with nobody waiting here."""
+        args, packed = self._given
+        payload = b"%b$%d\r\n%b\r\n%b" % (self._giving, len(token), token, packed)
+        keys = self.keys
+        words = (*keys, token, *args)
+        return Prepared(_DIFFERS, words, self._release, len(keys), payload)
 
     @abstractmethod
     def release(self, token: bytes, following: bytes, waited: float) -> Command:
@@ -83,6 +150,24 @@ class Terms(ABC):
         return BLPOP(self.mailboxes + token, b"%.3f" % max(seconds, 0.001))
 
 
+Wish = tuple[tuple[bytes, ...], bytes]
+"""Arguments, and the same as they go over the wire."""
+
+_SAFE = script_kind(Access.WRITE, Repeat.SAFE)
+_DIFFERS = script_kind(Access.WRITE, Repeat.REPLY_DIFFERS)
+
+
+def _packed(words: tuple[Argument, ...]) -> bytes:
+    """Return words as they go over the wire, without their count."""
+    return pack(words).split(b"\r\n", 1)[1]
+
+
+def _opening(which: Script, keys: tuple[Argument, ...], args: int) -> bytes:
+    """Return how the call of a script begins, up to its arguments."""
+    words = (b"EVALSHA", which.sha, b"%d" % len(keys), *keys)
+    return b"*%d\r\n%b" % (len(words) + args, _packed(words))
+
+
 class Exclusive(Terms):
     """A lock's terms: one holder."""
 
@@ -93,32 +178,18 @@ class Exclusive(Terms):
         self.line = key
         self.keys = (key, f"{base}queue", f"{base}alive", f"{base}fence")
         self.mailboxes = f"{base}wake:".encode()
-        self._acquire = script("lock_acquire")
-        self._release = script("lock_release")
+        super().__init__("lock_acquire", "lock_release")
         self._cancel = script("lock_cancel")
         self._extend = script("lock_extend")
 
-    def acquire(self, token: bytes, lease: int, alive: float, waited: float) -> Command:
-        return self._call(
-            self._acquire,
-            token,
-            b"%d" % lease,
-            b"%d" % (alive * 1000),
-            b"%d" % (waited * 1_000_000),
-        )
-
     def release(self, token: bytes, following: bytes, waited: float) -> Command:
-        return self._call(
-            self._release,
-            token,
-            following,
-            b"%d" % (ALIVE * 1000),
-            b"%d" % (waited * 1_000_000),
-            repeat=Repeat.REPLY_DIFFERS,
-        )
+        times = b"%d" % (ALIVE * 1000), b"%d" % (waited * 1_000_000)
+        args = (token, self.mailboxes, following, *times)
+        return call(self._release, self.keys, args, repeat=Repeat.REPLY_DIFFERS)
 
     def cancel(self, token: bytes) -> Command:
-        return self._call(self._cancel, token, repeat=Repeat.REPLY_DIFFERS)
+        args = (token, self.mailboxes)
+        return call(self._cancel, self.keys, args, repeat=Repeat.REPLY_DIFFERS)
 
     def extend(self, token: bytes, milliseconds: int) -> Command:
         args = (token, b"%d" % milliseconds)
@@ -133,16 +204,9 @@ class Exclusive(Terms):
     def owner(self) -> Plan[bytes | None]:
         """Return the holder's token. One round trip."""
         token: bytes | None = yield GET(self.keys[0])
+        if token is not None and token.startswith(b"rn."):
+            token = token.removesuffix(b"+")  # others wait: see the script _lock
         return token
-
-    def _call(
-        self,
-        which: Script,
-        token: bytes,
-        *args: bytes,
-        repeat: Repeat = Repeat.SAFE,
-    ) -> Command:
-        return call(which, self.keys, (token, self.mailboxes, *args), repeat=repeat)
 
 
 @lru_cache(maxsize=4096)

@@ -348,22 +348,43 @@ class AsyncDriver(AsyncDrive):
 
     async def wait(self, effect: Wait) -> Any:
         """Run a blocking command on a connection of its own."""
-        command = effect.command
+        command, before = effect.command, effect.before
         breaker = self._breaker
         if breaker.blocked:
             breaker.admit()
         state = await self.loops.current()
         connection = await state.take_blocking()
         lasts = FOREVER if effect.timeout is None else effect.timeout
+        first: Any = None
         try:
-            reply = await connection.submit(
+            asked: asyncio.Future[Any] | None = None
+            if before is not None:
+                payload = pack(before.words())
+                asked = connection.submit(payload, (before,), self._deadline)
+            awaited = connection.submit(
                 pack(command.words()), (command,), lasts + self._deadline
             )
+            if asked is not None:
+                try:
+                    first = await asked
+                    if isinstance(first, RedponyError):
+                        try:
+                            raise first
+                        finally:
+                            del first
+                except BaseException:
+                    awaited.cancel()
+                    raise
+            reply = await awaited
         except BaseException:
             # The server may still be holding it: of no use to the next one.
             connection.close()
             raise
         state.give_back_blocking(connection)
         if isinstance(reply, RedponyError):
-            raise reply
-        return reply
+            try:
+                raise reply
+            finally:
+                # A frame that holds its own error keeps all below it alive.
+                del first, reply
+        return reply if before is None else (first, reply)

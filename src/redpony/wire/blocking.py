@@ -108,7 +108,8 @@ class BlockingDriver(BlockingDrive):
             if connection.auth_epoch != self._renewal.epoch:
                 self._reauthenticate(connection, started + lasts)
             stream = connection.stream
-            stream.send(pack(command.words()), started + lasts)  # type: ignore[union-attr]
+            payload = command.payload or pack(command.words())
+            stream.send(payload, started + lasts)  # type: ignore[union-attr]
             sent = True
             reply = connection.answer(started, lasts)
             if type(reply) not in kind.reply:
@@ -416,7 +417,7 @@ class BlockingDriver(BlockingDrive):
         Those who wait have connections of their own: who they wait for needs one of
         the pool's to get on.
         """
-        command = effect.command
+        command, before = effect.command, effect.before
         breaker = self._breaker
         if breaker.blocked:
             breaker.admit()
@@ -429,23 +430,39 @@ class BlockingDriver(BlockingDrive):
             if connection.auth_epoch != self._renewal.epoch:
                 self._reauthenticate(connection, monotonic() + self._deadline)
             sent = True
-            connection.send(pack(command.words()), expires)
-            reply = connection.read(expires)
-            wrong = self.first_misfit((command,), [reply], connection)
-            if wrong is not None:
-                raise wrong
+            payload = pack(command.words())
+            first = None
+            if before is None:
+                connection.send(payload, expires)
+            else:
+                connection.send(pack(before.words()) + payload, expires)
+                first = connection.read(monotonic() + self._deadline)
+            refused = isinstance(first, RedponyError)
+            reply = first if refused else connection.read(expires)
+            if not refused:
+                wrong = self.first_misfit((command,), [reply], connection)
+                if wrong is not None:
+                    raise wrong
         except BaseException as error:
             failure = self.failure(connection, error, command, sent=sent, idle=False)
             if failure is error:
                 raise
             raise failure from error
-        self.lines.give_back(connection)
+        if refused:
+            # The server goes on with the wait: of no use to the next one.
+            self.lines.drop(connection)
+        else:
+            self.lines.give_back(connection)
         self.answered()
         if isinstance(reply, RedponyError):
             if type(reply) is ReadOnly:
                 self._leaves(connection, reply)
-            raise reply
-        return reply
+            try:
+                raise reply
+            finally:
+                # A frame that holds its own error keeps all below it alive.
+                del first, reply
+        return reply if before is None else (first, reply)
 
     def close(self) -> None:
         """Close the connections that are idle."""

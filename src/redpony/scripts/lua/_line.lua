@@ -6,8 +6,6 @@
 -- KEYS[4]  the last fence: decimal text
 -- All lie in one slot, and so do the mailboxes: what ARGV[2] begins, a token ends.
 
-local FENCE_LIVES = 86400000
-
 local function now_in_us()
   local time = redis.call('TIME')
   return time[1] * 1000000 + time[2]
@@ -15,25 +13,36 @@ end
 
 -- A hybrid logical clock (Kulkarni et al., 2014): the later of the server's clock and
 -- one more than the last, so that it also grows over a loss of all data and over a
--- clock that was set back. Below 2^53 until the year 2255.
+-- clock that was set back. Below 2^53 until the year 2255. It lives for a day.
 local function next_fence(now)
-  local fence = string.format('%.0f', now)
-  local last = redis.call('SET', KEYS[4], fence, 'PX', FENCE_LIVES, 'GET')
+  local last = redis.call('SET', KEYS[4], now, 'PX', 86400000, 'GET')
   if last and tonumber(last) >= now then
-    fence = string.format('%.0f', tonumber(last) + 1)
-    redis.call('SET', KEYS[4], fence, 'PX', FENCE_LIVES)
+    now = tonumber(last) + 1
+    redis.call('SET', KEYS[4], now, 'PX', 86400000)
   end
-  return fence
+  return now
+end
+
+local function last_fence()
+  return tonumber(redis.call('GET', KEYS[4]) or next_fence(now_in_us()))
 end
 
 -- How long a waiter that is given the lock has it before it has said that it knows.
 local function grant_lasts(token)
-  return string.match(token, '^rp%.[^.]+%.(%d+)%.') or '2000'
+  return string.match(token, '^r[np]%.[^.]+%.(%d+)%.') or '2000'
+end
+
+-- Write to a waiter, which may not be listening yet.
+local function write_to(token, fence, lasts)
+  local mailbox = ARGV[2] .. token
+  redis.call('DEL', mailbox)
+  redis.call('RPUSH', mailbox, fence)
+  redis.call('PEXPIRE', mailbox, lasts)
 end
 
 local function line_up(token, now, waited, lives)
   local alive = math.floor(now / 1000) + lives
-  redis.call('ZADD', KEYS[2], 'NX', string.format('%.0f', now - waited), token)
+  redis.call('ZADD', KEYS[2], 'NX', now - waited, token)
   redis.call('ZADD', KEYS[3], alive, token)
   -- Nobody's queue is left behind: it lives as long as its last waiter may.
   redis.call('PEXPIRE', KEYS[2], lives * 2)

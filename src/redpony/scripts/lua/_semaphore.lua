@@ -5,7 +5,7 @@
 -- The rest as in _line. A token says what it weighs.
 --@include _line
 local function weight(token)
-  return tonumber(string.match(token, '^rp%.[^.]+%.%d+%.w(%d+)%.') or 1)
+  return tonumber(string.match(token, '^r[np]%.[^.]+%.%d+%.w(%d+)%.') or 1)
 end
 
 -- Let go of holders whose time is over; returns what the others weigh together.
@@ -60,9 +60,7 @@ local function grant(now, sum, limit)
       local lasts = grant_lasts(first)
       admit(first, now, lasts)
       sum = sum + weight(first)
-      local mailbox = ARGV[2] .. first
-      redis.call('RPUSH', mailbox, next_fence(now))
-      redis.call('PEXPIRE', mailbox, lasts)
+      write_to(first, next_fence(now), lasts)
     end
   end
 end

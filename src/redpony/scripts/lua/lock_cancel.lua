@@ -9,7 +9,7 @@
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('DEL', ARGV[2] .. ARGV[1])
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+if not is_of(redis.call('GET', KEYS[1]), ARGV[1]) then
   return 0
 end
 if not grant(now_in_us()) then

@@ -7,38 +7,43 @@
 -- ARGV[3]  the token of the next waiter in the holder's process, or ''
 -- ARGV[4]  how long that one is alive in line, milliseconds
 -- ARGV[5]  how long it has been waiting, microseconds
--- Reply    {1}         released
---          {2, fence}  released, and the next waiter has it
---          {3}         released, somebody else has it; the next waiter is in line
---          {0}         the token did not have the lock
+-- Reply    1       released
+--          {fence} released, and the next waiter has it
+--          3       released, somebody else has it; the next waiter is in line
+--          0       the token did not have the lock
 -- Atomic, one slot.
---@include _lock
 local owner, following = redis.call('GET', KEYS[1]), ARGV[3]
-if owner ~= ARGV[1] then
-  if following ~= '' and owner == following then
-    return {2, redis.call('GET', KEYS[4])}
+if following == '' and owner == ARGV[1] and redis.call('EXISTS', KEYS[2]) == 0 then
+  -- What most calls come to, before all else is even defined.
+  redis.call('DEL', KEYS[1])
+  return 1
+end
+--@include _lock
+if not is_of(owner, ARGV[1]) then
+  if following ~= '' and is_of(owner, following) then
+    return {last_fence()}
   end
-  return {0}
+  return 0
 end
 local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
+local now = now_in_us()
 if following == '' then
-  if not (first[1] and grant(now_in_us())) then
+  if not (first[1] and grant(now)) then
     redis.call('DEL', KEYS[1])
   end
-  return {1}
+  return 1
 end
-local now = now_in_us()
 local waited = tonumber(ARGV[5])
 if first[1] and tonumber(first[2]) < now - waited then
   line_up(following, now, waited, tonumber(ARGV[4]))
   if grant(now) ~= following then
-    return {3}
+    return 3
   end
   -- All before it were dead.
   redis.call('DEL', ARGV[2] .. following)
-  return {2, redis.call('GET', KEYS[4])}
+  return {last_fence()}
 end
 redis.call('ZREM', KEYS[2], following)
 redis.call('ZREM', KEYS[3], following)
-redis.call('SET', KEYS[1], following, 'PX', grant_lasts(following))
-return {2, next_fence(now)}
+hand_to(following)
+return {next_fence(now)}

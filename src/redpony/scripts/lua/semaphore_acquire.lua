@@ -8,19 +8,27 @@
 -- ARGV[4]  for how long a waiter is alive after this, milliseconds; 0 does not wait,
 --          and leaves the line
 -- ARGV[5]  how long it has been waiting, microseconds
--- ARGV[6]  what there is room for
--- Reply    {1, fence} where the token has its place;
---          {0, milliseconds until the next holder's time is over (-1: there is none)}
+-- ARGV[6]  1: whoever has a place at once is written to as well, because it listens
+-- ARGV[7]  what there is room for
+-- Reply    the fence, where the token has its place;
+--          {milliseconds until the next holder's time is over (-1: there is none)}
 -- Atomic, one slot.
 --@include _semaphore
-local token, waits, limit = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[6])
+local token, waits, limit = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[7])
 local now = now_in_us()
 local sum = weigh(now)
+local function entered(fence)
+  settle(now, sum)
+  if ARGV[6] == '1' then
+    write_to(token, fence, grant_lasts(token))
+  else
+    redis.call('DEL', ARGV[2] .. token)
+  end
+  return fence
+end
 if redis.call('ZSCORE', KEYS[1], token) then
   admit(token, now, ARGV[3])
-  settle(now, sum)
-  redis.call('DEL', ARGV[2] .. token)
-  return {1, next_fence(now)}
+  return entered(next_fence(now))
 end
 if redis.call('EXISTS', KEYS[2]) == 1 then
   if waits > 0 then
@@ -32,15 +40,13 @@ if redis.call('EXISTS', KEYS[2]) == 1 then
   sum = grant(now, sum, limit)
   if redis.call('ZSCORE', KEYS[1], token) then
     admit(token, now, ARGV[3])
-    settle(now, sum)
-    redis.call('DEL', ARGV[2] .. token)
-    return {1, redis.call('GET', KEYS[4])}
+    return entered(next_fence(now))
   end
 end
 if redis.call('EXISTS', KEYS[2]) == 0 and sum + weight(token) <= limit then
   admit(token, now, ARGV[3])
-  settle(now, sum + weight(token))
-  return {1, next_fence(now)}
+  sum = sum + weight(token)
+  return entered(next_fence(now))
 end
 if waits > 0 then
   line_up(token, now, tonumber(ARGV[5]), waits)
@@ -48,6 +54,6 @@ end
 settle(now, sum)
 local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 if not first[1] then
-  return {0, -1}
+  return {-1}
 end
-return {0, math.max(first[2] - math.floor(now / 1000), 0)}
+return {math.max(first[2] - math.floor(now / 1000), 0)}

@@ -4,7 +4,7 @@
 -- ARGV[1]  the token
 -- ARGV[2]  what mailboxes begin with
 -- ARGV[3]  what there is room for
--- Reply    {1} if the token had a place, {0} if not
+-- Reply    1 if the token had a place, 0 if not
 -- Atomic, one slot; asked again it changes nothing.
 --@include _semaphore
 local token = ARGV[1]
@@ -18,4 +18,4 @@ if had == 1 then
   sum = sum - weight(token)
 end
 settle(now, grant(now, sum, tonumber(ARGV[3])))
-return {had}
+return had
