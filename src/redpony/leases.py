@@ -222,14 +222,18 @@ class Errand:
         self.command = command
         self.given = monotonic()
         self.left = list(TIMES)
+        self._closings = link.closings
 
     @property
     def due(self) -> float:
         return self.given + self.left[0]
 
     def run(self) -> None:
-        """Run it once more."""
+        """Run it once more; not where the link was closed since: it would open again."""
         self.left.pop(0)
+        if self.link.closings != self._closings:
+            self.left.clear()
+            return
         with contextlib.suppress(RedponyError):
             self.link.blocking.ask(self.command)
 

@@ -28,6 +28,8 @@ class Link:
         shared = (config, self.breaker, self.renewal, self.facts)
         self.blocking = BlockingDriver(*shared)
         self.awaiting = AsyncDriver(*shared)
+        self.closings = 0
+        """How often it was closed: what was left to do before is not done after."""
 
     @property
     def label(self) -> str:
@@ -44,6 +46,7 @@ class Link:
 
     def close(self) -> None:
         """Close idle blocking connections, and those of loops that have ended."""
+        self.closings += 1
         self.blocking.close()
         self.awaiting.loops.sweep()
 

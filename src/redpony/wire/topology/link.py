@@ -98,6 +98,8 @@ class TopologyLink:
         self.facts = CommonFacts(self)
         self.blocking = RoutedDriver(self)
         self.awaiting = RoutedAsyncDriver(self)
+        self.closings = 0
+        """How often it was closed: what was left to do before is not done after."""
         _links.add(self)
 
     # As a link to one server
@@ -117,6 +119,7 @@ class TopologyLink:
 
     def close(self) -> None:
         """Close what is idle, and stop watching until the next operation."""
+        self.closings += 1
         self.watcher.stop()
         self._forget()
         self.view.close()
