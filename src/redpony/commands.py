@@ -154,6 +154,8 @@ class Command:
     numkeys: int = 0
     payload: bytes | None = None
     """What goes over the wire, where it is at hand already."""
+    resolves = False
+    """Whether its caller finds out by itself what became of it, if the answer is lost."""
 
     def __init__(
         self,
@@ -260,25 +262,38 @@ class Special(Command):
 
 
 class Prepared(Special):
-    """A script's call, packed: for the hottest of them."""
+    """A script's call that is packed already: for the hottest of them.
 
-    __slots__ = ("payload",)
+    Its arguments are put together only where something is out of the ordinary, and its
+    caller finds out what became of it where the answer is lost.
+    """
+
+    __slots__ = ("_parts", "payload")
+
+    resolves = True
 
     def __init__(
         self,
         kind: Kind,
-        args: tuple[Argument, ...],
         script: Script,
-        numkeys: int,
+        parts: tuple[tuple[Argument, ...], bytes, tuple[bytes, ...]],
         payload: bytes,
     ) -> None:
         self.kind = kind
-        self.args = args
         self.timeout = None
         self.detour = None
         self.script = script
-        self.numkeys = numkeys
         self.payload = payload
+        self._parts = parts
+
+    @property
+    def args(self) -> tuple[Argument, ...]:  # type: ignore[override]
+        keys, first, more = self._parts
+        return (*keys, first, *more)
+
+    @property
+    def numkeys(self) -> int:  # type: ignore[override]
+        return len(self._parts[0])
 
 
 def call(
@@ -291,13 +306,8 @@ def call(
     timeout: float | None = None,
 ) -> Command:
     """Return the command that runs a script on keys with arguments."""
-    kind = script_kind(access, repeat)
+    kind = _SCRIPTS[access, repeat]
     return Special(kind, keys + args, timeout, script=script, numkeys=len(keys))
-
-
-def script_kind(access: Access, repeat: Repeat) -> Kind:
-    """Return the kind of a script's call."""
-    return _SCRIPTS[access, repeat]
 
 
 _SCRIPTS = {

@@ -182,7 +182,8 @@ class Claim(Running, Generic[T]):
         """Have the lock, with a fence, for some seconds from when it was asked for."""
         me = whose()
         held = Held(self, gate, contender.token, fence, asked, lasts, ref(me))
-        gate.took(contender, held)
+        if not gate.took_alone(held):
+            gate.took(contender, held)
         self._held[ref(me if self.thread_local else self, self._drop)] = held
         if self.on_lost is not None:
             held.tell(partial(self.on_lost, held))
@@ -200,8 +201,7 @@ class Claim(Running, Generic[T]):
         wish = self._wish
         if wish is None:
             self._wish = wish = self.terms.wish(self._span, ALIVE if self._waits else 0)
-        token = me.token
-        asked = monotonic()
+        token, asked = me.token, me.since
         try:
             reply = self.alias.ask(self.terms.take(token, wish))
         except BaseException as error:

@@ -173,6 +173,15 @@ class Gate:
                 self._promote()
                 self._stir()
 
+    def took_alone(self, lease: Lease) -> bool:
+        """Say that the only one here has it now; False if somebody has come since."""
+        with self._lock:
+            if self._line or self.shared:
+                return False
+            self._front = None
+            self._held = ref(lease)
+            return True
+
     def following(self, lease: Lease) -> Contender | None:
         """Return who comes next here, after the holder of this lease."""
         with self._lock:
@@ -199,7 +208,8 @@ class Gate:
     def freed(self, lease: Lease) -> None:
         """Say that the lock was given back, or lost."""
         with self._lock:
-            if self._held is not None and self._held() is lease:
+            held = self._held
+            if held is not None and held() is lease:
                 self._held = None
             if self._line:
                 self._promote()

@@ -34,14 +34,14 @@ class Shares(Terms):
 
     def release(self, token: bytes, following: bytes, waited: float) -> Command:
         del following, waited  # everybody else stands in the server's line
-        args = (token, self.mailboxes, *self.limit)
+        args = (token, *self.limit)
         return call(self._release, self.keys, args, repeat=Repeat.REPLY_DIFFERS)
 
     def cancel(self, token: bytes) -> Command:
         return self.release(token, b"", 0)
 
     def extend(self, token: bytes, milliseconds: int) -> Command:
-        args = (token, self.mailboxes, b"%d" % milliseconds)
+        args = (token, b"%d" % milliseconds)
         return call(self._extend, self.keys, args, repeat=Repeat.SAFE)
 
     def has(self, token: bytes) -> Plan[bool]:
@@ -52,6 +52,6 @@ class Shares(Terms):
 
     def available(self) -> Plan[int]:
         """Return what there is room for. One round trip."""
-        command = call(script("semaphore_room"), self.keys, (b"", self.mailboxes))
+        command = call(script("semaphore_room"), self.keys)
         used: int = yield command
         return max(self.value - used, 0)

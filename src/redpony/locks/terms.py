@@ -23,11 +23,11 @@ from redpony.commands import (
     Access,
     Argument,
     Command,
+    Kind,
     Prepared,
     Repeat,
     Script,
     call,
-    script_kind,
 )
 from redpony.keys import INTERNAL, beside
 from redpony.plan import Plan
@@ -66,15 +66,15 @@ class Terms(ABC):
     mailboxes: bytes
     """What the keys of mailboxes begin with."""
     limit: tuple[bytes, ...] = ()
-    """What scripts are told at the end, of a semaphore."""
+    """What scripts are told after the token, of a semaphore."""
 
     def __init__(self, acquire: str, release: str) -> None:
         self._acquire = script(acquire)
         self._release = script(release)
-        self._taking = _opening(self._acquire, self.keys, 6 + len(self.limit))
-        self._giving = _opening(self._release, self.keys, 5)
-        given = (self.mailboxes, b"", b"%d" % (ALIVE * 1000), b"0")
-        self._given = given, _packed(given)
+        size = 1 + len(self.limit)
+        self._taking = _opening(self._acquire, self.keys, size + 2)
+        self._giving = _opening(self._release, self.keys, size)
+        self._given = self.limit, _packed(self.limit)
 
     # Taking. An answer is the fence, where the token has it; a list, where it has not.
 
@@ -91,29 +91,20 @@ class Terms(ABC):
 
         `listens`: whoever gets it at once is written to as well.
         """
-        args = self._wish(lease, alive, b"%d" % (waited * 1_000_000), listens=listens)
-        return call(
-            self._acquire, self.keys, (token, *args, *self.limit), repeat=Repeat.SAFE
-        )
+        times = b"%d" % lease, b"%d" % (alive * 1000), b"%d" % (waited * 1_000_000)
+        args = (token, *self.limit, *times, b"1" if listens else b"0")
+        return call(self._acquire, self.keys, args, repeat=Repeat.SAFE)
 
     def wish(self, lease: int, alive: float) -> Wish:
         """Return all but the token of who takes it without having waited."""
-        args = (*self._wish(lease, alive, b"0", listens=False), *self.limit)
+        args = (*self.limit, b"%d" % lease, b"%d" % (alive * 1000))
         return args, _packed(args)
-
-    def _wish(
-        self, lease: int, alive: float, waited: bytes, *, listens: bool
-    ) -> tuple[bytes, ...]:
-        times = b"%d" % lease, b"%d" % (alive * 1000), waited
-        return (self.mailboxes, *times, b"1" if listens else b"0")
 
     def take(self, token: bytes, wish: Wish) -> Command:
         """Return the command that takes it as was wished for: the quickest."""
         args, packed = wish
         payload = b"%b$%d\r\n%b\r\n%b" % (self._taking, len(token), token, packed)
-        keys = self.keys
-        words = (*keys, token, *args)
-        return Prepared(_SAFE, words, self._acquire, len(keys), payload)
+        return Prepared(_SAFE, self._acquire, (self.keys, token, args), payload)
 
     # Giving back. An answer is 1 where it was given back; see the script for more.
 
@@ -121,9 +112,7 @@ class Terms(ABC):
         """Return the command that gives it back, with nobody waiting here."""
         args, packed = self._given
         payload = b"%b$%d\r\n%b\r\n%b" % (self._giving, len(token), token, packed)
-        keys = self.keys
-        words = (*keys, token, *args)
-        return Prepared(_DIFFERS, words, self._release, len(keys), payload)
+        return Prepared(_DIFFERS, self._release, (self.keys, token, args), payload)
 
     @abstractmethod
     def release(self, token: bytes, following: bytes, waited: float) -> Command:
@@ -153,13 +142,14 @@ class Terms(ABC):
 Wish = tuple[tuple[bytes, ...], bytes]
 """Arguments, and the same as they go over the wire."""
 
-_SAFE = script_kind(Access.WRITE, Repeat.SAFE)
-_DIFFERS = script_kind(Access.WRITE, Repeat.REPLY_DIFFERS)
+_ANSWERS = (int, list)
+_SAFE = Kind("EVALSHA", Access.WRITE, Repeat.SAFE, None, _ANSWERS)
+_DIFFERS = Kind("EVALSHA", Access.WRITE, Repeat.REPLY_DIFFERS, None, _ANSWERS)
 
 
 def _packed(words: tuple[Argument, ...]) -> bytes:
     """Return words as they go over the wire, without their count."""
-    return pack(words).split(b"\r\n", 1)[1]
+    return pack(words).split(b"\r\n", 1)[1] if words else b""
 
 
 def _opening(which: Script, keys: tuple[Argument, ...], args: int) -> bytes:
@@ -184,12 +174,11 @@ class Exclusive(Terms):
 
     def release(self, token: bytes, following: bytes, waited: float) -> Command:
         times = b"%d" % (ALIVE * 1000), b"%d" % (waited * 1_000_000)
-        args = (token, self.mailboxes, following, *times)
+        args = (token, following, *times) if following else (token,)
         return call(self._release, self.keys, args, repeat=Repeat.REPLY_DIFFERS)
 
     def cancel(self, token: bytes) -> Command:
-        args = (token, self.mailboxes)
-        return call(self._cancel, self.keys, args, repeat=Repeat.REPLY_DIFFERS)
+        return call(self._cancel, self.keys, (token,), repeat=Repeat.REPLY_DIFFERS)
 
     def extend(self, token: bytes, milliseconds: int) -> Command:
         args = (token, b"%d" % milliseconds)

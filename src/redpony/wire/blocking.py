@@ -92,8 +92,8 @@ class BlockingDriver(BlockingDrive):
             except IndexError:
                 pass
             else:
-                # Only a read may run into an end of file: it can be repeated.
-                if kind.safe or not connection.is_stale():
+                # Only what can be repeated may run into an end of file.
+                if kind.safe or command.resolves or not connection.is_stale():
                     return self._ask_quickly(command, connection)
                 self.pool.drop(connection)
         return self._ask_carefully(command)

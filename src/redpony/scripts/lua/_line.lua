@@ -4,7 +4,7 @@
 -- KEYS[2]  the queue: a sorted set, token by ticket (microseconds, server's clock)
 -- KEYS[3]  who is alive: a sorted set, token by deadline (milliseconds)
 -- KEYS[4]  the last fence: decimal text
--- All lie in one slot, and so do the mailboxes: what ARGV[2] begins, a token ends.
+-- All lie in one slot, and so do the mailboxes, one a waiter.
 
 local function now_in_us()
   local time = redis.call('TIME')
@@ -32,9 +32,14 @@ local function grant_lasts(token)
   return string.match(token, '^r[np]%.[^.]+%.(%d+)%.') or '2000'
 end
 
+-- Beside the queue, whose key ends in "queue".
+local function mailbox_of(token)
+  return string.sub(KEYS[2], 1, -6) .. 'wake:' .. token
+end
+
 -- Write to a waiter, which may not be listening yet.
 local function write_to(token, fence, lasts)
-  local mailbox = ARGV[2] .. token
+  local mailbox = mailbox_of(token)
   redis.call('DEL', mailbox)
   redis.call('RPUSH', mailbox, fence)
   redis.call('PEXPIRE', mailbox, lasts)

@@ -3,18 +3,17 @@
 --
 -- KEYS     as in _semaphore
 -- ARGV[1]  the token
--- ARGV[2]  what mailboxes begin with
+-- ARGV[2]  what there is room for
 -- ARGV[3]  the lease, milliseconds
 -- ARGV[4]  for how long a waiter is alive after this, milliseconds; 0 does not wait,
 --          and leaves the line
--- ARGV[5]  how long it has been waiting, microseconds
+-- ARGV[5]  how long it has been waiting, microseconds; 0 if not given
 -- ARGV[6]  1: whoever has a place at once is written to as well, because it listens
--- ARGV[7]  what there is room for
 -- Reply    the fence, where the token has its place;
 --          {milliseconds until the next holder's time is over (-1: there is none)}
 -- Atomic, one slot.
 --@include _semaphore
-local token, waits, limit = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[7])
+local token, waits, limit = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[2])
 local now = now_in_us()
 local sum = weigh(now)
 local function entered(fence)
@@ -22,7 +21,7 @@ local function entered(fence)
   if ARGV[6] == '1' then
     write_to(token, fence, grant_lasts(token))
   else
-    redis.call('DEL', ARGV[2] .. token)
+    redis.call('DEL', mailbox_of(token))
   end
   return fence
 end
@@ -32,7 +31,7 @@ if redis.call('ZSCORE', KEYS[1], token) then
 end
 if redis.call('EXISTS', KEYS[2]) == 1 then
   if waits > 0 then
-    line_up(token, now, tonumber(ARGV[5]), waits)
+    line_up(token, now, tonumber(ARGV[5] or 0), waits)
   else
     redis.call('ZREM', KEYS[2], token)
     redis.call('ZREM', KEYS[3], token)
@@ -49,7 +48,7 @@ if redis.call('EXISTS', KEYS[2]) == 0 and sum + weight(token) <= limit then
   return entered(next_fence(now))
 end
 if waits > 0 then
-  line_up(token, now, tonumber(ARGV[5]), waits)
+  line_up(token, now, tonumber(ARGV[5] or 0), waits)
 end
 settle(now, sum)
 local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
