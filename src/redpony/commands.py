@@ -261,6 +261,20 @@ class Special(Command):
         return (b"EVALSHA", self.script.sha, count, *self.args)
 
 
+class Packed(Command):
+    """A command that is packed already, whose caller resolves what became of it."""
+
+    __slots__ = ("payload",)
+
+    resolves = True
+
+    def __init__(self, kind: Kind, args: tuple[Argument, ...], payload: bytes) -> None:
+        self.kind = kind
+        self.args = args
+        self.timeout = None
+        self.payload = payload
+
+
 class Prepared(Special):
     """A script's call that is packed already: for the hottest of them.
 

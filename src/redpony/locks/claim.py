@@ -174,13 +174,16 @@ class Claim(Running, Generic[T]):
         return None if found is None else self._took(gate, contender, *found)
 
     def _token(self) -> bytes:
-        return tokens.new_token(self.timeout, self.terms.weight)
+        terms = self.terms
+        return tokens.new_token(self.timeout, terms.weight, is_plain=terms.is_plain)
 
     def _took(
         self, gate: Gate, contender: Contender, fence: int, asked: float, lasts: float
     ) -> Held:
         """Have the lock, with a fence, for some seconds from when it was asked for."""
         me = whose()
+        if self.terms.is_plain:
+            fence = 0
         held = Held(self, gate, contender.token, fence, asked, lasts, ref(me))
         if not gate.took_alone(held):
             gate.took(contender, held)
@@ -193,7 +196,7 @@ class Claim(Running, Generic[T]):
     def _take_quickly(self) -> Held | None:
         """Take a lock that nobody here wants, blocking: what most calls come to."""
         gate = self.gate
-        if self.reentrant or events.listening or gate.is_crowded:
+        if self.reentrant or events.listening or gate.is_crowded or self._asks_once:
             return self._run(self._take(None, None))
         me = Contender(self._token(), Place.FRONT)
         if not gate.enter_alone(me):
@@ -210,16 +213,20 @@ class Claim(Running, Generic[T]):
             if isinstance(error, RedponyError):
                 self._explain(error)
             raise
-        if type(reply) is int:
+        is_list = type(reply) is list
+        if reply is not None and not is_list:
             seconds = self.timeout or self.lease
             if _lasts(asked, seconds):
-                return self._took(gate, me, reply, asked, seconds)
+                # A plain lock's answer is no fence.
+                fence = reply if type(reply) is int else 0
+                return self._took(gate, me, fence, asked, seconds)
         elif not self._waits:
             gate.leave(me)
             return None
         else:
             gate.is_crowded = True
-            me.asked, me.left, me.place = asked, reply[0], Place.IN_LINE
+            if is_list:
+                me.asked, me.left, me.place = asked, reply[0], Place.IN_LINE
         me.has_asked = True
         gate.stay(me)
         return self._run(self._take(None, None, begun=me))
@@ -229,6 +236,11 @@ class Claim(Running, Generic[T]):
         """Whether who finds it taken waits, where the call does not say."""
         patience = self.blocking_timeout
         return self.blocking and (patience is None or patience > 0)
+
+    @property
+    def _asks_once(self) -> bool:
+        """Whether it is for a script to say what became of a plain lock."""
+        return self.terms.is_plain and not self._waits
 
     @property
     def _span(self) -> int:
@@ -261,6 +273,12 @@ class Claim(Running, Generic[T]):
             found = yield from self._listen(gate, me, ends)
             if found is not None:
                 return found
+        elif self.terms.is_plain and blocking and not me.has_asked:
+            asked = monotonic()
+            me.has_asked = True
+            command = self.terms.take(me.token, self.terms.wish(self._span, ALIVE))
+            if (yield command) is not None:
+                return 0, asked, self.timeout or self.lease
         return (yield from self._ask(gate, me, blocking, ends))
 
     def _listen(
@@ -389,9 +407,15 @@ class Claim(Running, Generic[T]):
             return False
         held.end()
         del self._held[owner]
+        terms, token = self.terms, held.token
+        command = None
+        if terms.is_plain:
+            command = terms.give_natively(self.alias.link, token)
         try:
-            reply = self.alias.ask(self.terms.give(held.token))
-        except Unavailable as error:
+            reply = self.alias.ask(command or terms.give(token))
+            if reply != 1 and command is not None:
+                reply = self.alias.ask(terms.give(token))
+        except (Unavailable, UnknownCommand) as error:
             self._run(held.giving_back(error))
             return True
         finally:

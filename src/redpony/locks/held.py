@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from redpony.commands import Command
-from redpony.errors import LockError, LockLost, Unavailable
+from redpony.errors import LockError, LockLost, Unavailable, UnknownCommand
 from redpony.leases import Lease
 from redpony.locks.gate import Gate, Place
 from redpony.locks.guard import Guard
@@ -34,6 +34,8 @@ class Held(Lease, Running):
     count = 1
     """How often it was entered."""
     guard: Guard | None = None
+    is_given = False
+    """Whether the server's own command has given it back."""
 
     def __init__(
         self,
@@ -179,7 +181,9 @@ class Held(Lease, Running):
 
     release, arelease = both(_release)
 
-    def giving_back(self, doubt: Unavailable | None = None) -> Plan[None]:
+    def giving_back(
+        self, doubt: Unavailable | UnknownCommand | None = None
+    ) -> Plan[None]:
         """Give it back, and wake who comes next. Raises `LockNotOwned`.
 
         `doubt` is what became of a first try.
@@ -190,7 +194,13 @@ class Held(Lease, Running):
         was_lost = self.stands <= 0
         self.end()
         token, mine = self.token, True
+        if isinstance(doubt, UnknownCommand):
+            doubt = None
         try:
+            if terms.is_plain and doubt is None and not was_lost:
+                doubt = yield from self._giving_natively()
+                if doubt is None and self.is_given:
+                    return
             while True:
                 after = None if was_lost else gate.following(self)
                 asked = monotonic()
@@ -225,6 +235,19 @@ class Held(Lease, Running):
                     return
         finally:
             gate.freed(self)
+
+    def _giving_natively(self) -> Plan[Unavailable | None]:
+        """Try to give a plain lock back by the server's own command; return the doubt."""
+        natively = self.terms.give_natively(self.link, self.token)
+        if natively is None or self.gate.is_contended:
+            return None
+        try:
+            self.is_given = (yield natively) == 1
+        except UnknownCommand:
+            pass  # the server was replaced by an older one
+        except Unavailable as error:
+            return error
+        return None
 
     def __repr__(self) -> str:
         state = "lost" if self.is_lost else "held" if self.valid else "given back"

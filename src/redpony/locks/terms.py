@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from redpony.commands import (
     BLPOP,
@@ -59,6 +59,8 @@ class Terms(ABC):
 
     shared: bool
     """Whether several of one process may have it at once."""
+    is_plain = False
+    """Whether it goes without fences, by the server's own commands: see `plain`."""
     weight: int = 1
     line: str
     """What the line in the process is for: those with the same stand in one."""
@@ -74,7 +76,7 @@ class Terms(ABC):
         size = 1 + len(self.limit)
         self._taking = _opening(self._acquire, self.keys, size + 2)
         self._giving = _opening(self._release, self.keys, size)
-        self._given = self.limit, _packed(self.limit)
+        self._given = self.limit, packed(self.limit)
 
     # Taking. An answer is the fence, where the token has it; a list, where it has not.
 
@@ -98,21 +100,26 @@ class Terms(ABC):
     def wish(self, lease: int, alive: float) -> Wish:
         """Return all but the token of who takes it without having waited."""
         args = (*self.limit, b"%d" % lease, b"%d" % (alive * 1000))
-        return args, _packed(args)
+        return args, packed(args)
 
     def take(self, token: bytes, wish: Wish) -> Command:
         """Return the command that takes it as was wished for: the quickest."""
-        args, packed = wish
-        payload = b"%b$%d\r\n%b\r\n%b" % (self._taking, len(token), token, packed)
+        args, rest = wish
+        payload = b"%b$%d\r\n%b\r\n%b" % (self._taking, len(token), token, rest)
         return Prepared(_SAFE, self._acquire, (self.keys, token, args), payload)
 
     # Giving back. An answer is 1 where it was given back; see the script for more.
 
     def give(self, token: bytes) -> Command:
         """Return the command that gives it back, with nobody waiting here."""
-        args, packed = self._given
-        payload = b"%b$%d\r\n%b\r\n%b" % (self._giving, len(token), token, packed)
+        args, rest = self._given
+        payload = b"%b$%d\r\n%b\r\n%b" % (self._giving, len(token), token, rest)
         return Prepared(_DIFFERS, self._release, (self.keys, token, args), payload)
+
+    def give_natively(self, link: Any, token: bytes) -> Command | None:
+        """Return the server's own command that gives it back, if it is meant and has one."""
+        del link, token
+        return None
 
     @abstractmethod
     def release(self, token: bytes, following: bytes, waited: float) -> Command:
@@ -147,7 +154,7 @@ _SAFE = Kind("EVALSHA", Access.WRITE, Repeat.SAFE, None, _ANSWERS)
 _DIFFERS = Kind("EVALSHA", Access.WRITE, Repeat.REPLY_DIFFERS, None, _ANSWERS)
 
 
-def _packed(words: tuple[Argument, ...]) -> bytes:
+def packed(words: tuple[Argument, ...]) -> bytes:
     """Return words as they go over the wire, without their count."""
     return pack(words).split(b"\r\n", 1)[1] if words else b""
 
@@ -155,7 +162,7 @@ def _packed(words: tuple[Argument, ...]) -> bytes:
 def _opening(which: Script, keys: tuple[Argument, ...], args: int) -> bytes:
     """Return how the call of a script begins, up to its arguments."""
     words = (b"EVALSHA", which.sha, b"%d" % len(keys), *keys)
-    return b"*%d\r\n%b" % (len(words) + args, _packed(words))
+    return b"*%d\r\n%b" % (len(words) + args, packed(words))
 
 
 class Exclusive(Terms):

@@ -2,6 +2,7 @@
 
 `rp.NUMBER.GRANT.HOST-PID`. The number is 96 random bits of the process and a count, the
 grant is for how long a waiter is handed a lock before it has said that it knows, in ms.
+A plain lock's begin with "rn".
 Where it weighs more than one place of a semaphore, `wWEIGHT.` comes before the host.
 """
 
@@ -20,7 +21,7 @@ GRANT: Final = 2.0
 What a waiter that died in line costs those behind it.
 """
 
-_ours = re.compile(rb"rp\.[\w-]{16,}\.\d+\.")
+_ours = re.compile(rb"r[np]\.[\w-]{16,}\.\d+\.")
 
 
 def _begin() -> None:
@@ -41,13 +42,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin)
 
 
-def new_token(lease: float | None, weight: int = 1) -> bytes:
+def new_token(lease: float | None, weight: int = 1, *, is_plain: bool = False) -> bytes:
     """Return a token that nobody else has; `lease` is a hard one's length in seconds."""
-    if weight == 1 and (lease is None or lease >= GRANT):
+    if weight == 1 and not is_plain and (lease is None or lease >= GRANT):
         return _token % next(_count)
     grant = int((GRANT if lease is None else min(lease, GRANT)) * 1000)
     where = _where if weight == 1 else b"w%d.%b" % (weight, _where)
-    return b"rp.%b%x.%d.%b" % (_seed, next(_count), max(grant, 1), where)
+    kind = b"rn" if is_plain else b"rp"
+    return b"%b.%b%x.%d.%b" % (kind, _seed, next(_count), max(grant, 1), where)
 
 
 def grant_of(token: bytes) -> float:
