@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from dataclasses import replace
@@ -13,7 +14,7 @@ from django.test import override_settings
 import redpony
 from redpony.conf import alias_config
 from redpony.errors import NoPermission
-from redpony.locks import Lock, Semaphore
+from redpony.locks import Lock, LockError, Semaphore
 from redpony.locks.gate import Gate
 from redpony.management.rights import acl_rules
 from redpony.wire.handshake import Features
@@ -133,6 +134,9 @@ def locked(cache) -> None:
             waiter.start()
             time.sleep(0.1)  # it is in line, or will be: both are handed over
         waiter.join()
+    taken(Lock("plain", using=cache.alias, plain=True))
+    with contextlib.suppress(LockError):  # there may be no replica
+        taken(Lock("replicated", using=cache.alias, replicas=1))
 
 
 async def alocked(cache) -> None:
@@ -147,6 +151,9 @@ async def alocked(cache) -> None:
             waiter = asyncio.create_task(ataken(other))
             await asyncio.sleep(0.1)
         await waiter
+    await ataken(Lock("plain", using=cache.alias, plain=True))
+    with contextlib.suppress(LockError):
+        await ataken(Lock("replicated", using=cache.alias, replicas=1))
 
 
 def taken(lock) -> None:

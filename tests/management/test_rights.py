@@ -234,6 +234,7 @@ def test_the_locks_rights_are_what_its_scripts_call():
         "get",
         "zscore",
         "blpop",
+        "wait",
         "eval",
         "evalsha",
     }
@@ -265,7 +266,7 @@ def test_the_introduction_needs_no_more_than_is_granted(db, name, protocol, pass
 
     assert said - {"client"} - without <= granted
     assert subcommands <= granted
-    superfluous = granted - without - said - subcommands - {"msetex"}
+    superfluous = granted - without - said - subcommands - {"msetex", "delifeq"}
     assert superfluous == set()
 
 

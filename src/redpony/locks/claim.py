@@ -27,11 +27,13 @@ from weakref import ref
 
 from redpony import events
 from redpony.alias import Alias, alias_for
+from redpony.commands import WAIT
 from redpony.conf import alias_config
 from redpony.errors import (
     LockError,
     LockNotOwned,
     NoPermission,
+    NoScript,
     ReadOnly,
     RedponyError,
     ServerError,
@@ -55,6 +57,9 @@ LEASE = 30.0
 
 LISTENS = SLICE / 4
 """Seconds that one listens who has not been told how long the holder's lease lasts."""
+
+REPLICATED = 1.0
+"""Seconds that replicas have to hear of a holding, where they are asked for."""
 
 PATIENCE = 10.0
 """Seconds that one who waits without end bears with a server that does not answer."""
@@ -87,6 +92,7 @@ class Claim(Running, Generic[T]):
         raise_on_release_error: bool = True,
         on_lost: Callable[[Held], object] | None = None,
         lease: float = LEASE,
+        replicas: int = 0,
     ) -> None:
         alias = alias_for(alias_config(using)) if isinstance(using, str) else using
         self.alias = alias
@@ -99,6 +105,7 @@ class Claim(Running, Generic[T]):
         self.raise_on_release_error = raise_on_release_error
         self.on_lost = on_lost
         self.lease = _seconds("lease", lease) or LEASE
+        self.replicas = _count("replicas", replicas)
         self._held: dict[ref[Any], Held] = {}
         """Holdings by the thread or task that has them; gone with it."""
         self._drop = _dropping(ref(self))
@@ -163,6 +170,9 @@ class Claim(Running, Generic[T]):
             while begun is None and not gate.enter(contender):
                 gate = self.gate
             found = yield from self._contend(gate, contender, blocking, ends)
+            if found is not None and self.replicas:
+                found = None
+                found = yield from self._confirmed(contender)
         except BaseException:
             if contender.has_asked:
                 # It may be in line, or have the lock, and nobody is here to use it.
@@ -172,6 +182,31 @@ class Claim(Running, Generic[T]):
             if found is None:
                 gate.leave(contender)
         return None if found is None else self._took(gate, contender, *found)
+
+    def _confirmed(self, me: Contender) -> Plan[Found]:
+        """See to it that replicas know of a holding; raise `LockError` if they do not.
+
+        `WAIT` is about its own connection's writes, so the lock is taken once more.
+        """
+        asked = monotonic()
+        me.has_asked = True
+        seconds = self.timeout or self.lease
+        wish = self.terms.acquire(me.token, self._span, 0, 0)
+        wait = WAIT(b"%d" % self.replicas, b"%d" % (REPLICATED * 1000))
+        try:
+            reply, known = yield Wait(wait, REPLICATED, wish)
+        except NoScript:
+            yield wish
+            reply, known = yield Wait(wait, REPLICATED, wish)
+        if type(reply) is int and known is not None and known >= self.replicas:
+            return reply, asked, seconds
+        yield self.terms.cancel(me.token)
+        raise LockError(
+            f"The {self.kind} {self.name!r} was given back: {known or 0} of "
+            f"{self.replicas} replicas had heard of it after {REPLICATED:g} s. Are they "
+            "connected? (manage.py redpony status)",
+            name=self.name,
+        )
 
     def _token(self) -> bytes:
         terms = self.terms
@@ -196,7 +231,7 @@ class Claim(Running, Generic[T]):
     def _take_quickly(self) -> Held | None:
         """Take a lock that nobody here wants, blocking: what most calls come to."""
         gate = self.gate
-        if self.reentrant or events.listening or gate.is_crowded or self._asks_once:
+        if gate.is_crowded or events.listening or not self._is_simple:
             return self._run(self._take(None, None))
         me = Contender(self._token(), Place.FRONT)
         if not gate.enter_alone(me):
@@ -238,9 +273,14 @@ class Claim(Running, Generic[T]):
         return self.blocking and (patience is None or patience > 0)
 
     @property
-    def _asks_once(self) -> bool:
-        """Whether it is for a script to say what became of a plain lock."""
-        return self.terms.is_plain and not self._waits
+    def _is_simple(self) -> bool:
+        """Whether the quick way does all that was asked for.
+
+        It is for a script to say what became of a plain lock that nobody waits for.
+        """
+        if self.reentrant or self.replicas:
+            return False
+        return self._waits or not self.terms.is_plain
 
     @property
     def _span(self) -> int:
@@ -415,7 +455,7 @@ class Claim(Running, Generic[T]):
             reply = self.alias.ask(command or terms.give(token))
             if reply != 1 and command is not None:
                 reply = self.alias.ask(terms.give(token))
-        except (Unavailable, UnknownCommand) as error:
+        except (Unavailable, UnknownCommand, NoPermission) as error:
             self._run(held.giving_back(error))
             return True
         finally:
@@ -585,6 +625,12 @@ class Taken:
 def _lasts(asked: float, seconds: float) -> bool:
     """Whether there is some of a lease left that was asked for at a moment."""
     return asked + seconds - monotonic() > seconds / 8
+
+
+def _count(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name} of a lock must be 0 or more, not {value!r}")
+    return value
 
 
 def _seconds(name: str, value: Any) -> float | None:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from redpony.commands import Command
-from redpony.errors import LockError, LockLost, Unavailable, UnknownCommand
+from redpony.errors import (
+    LockError,
+    LockLost,
+    NoPermission,
+    RedponyError,
+    Unavailable,
+    UnknownCommand,
+)
 from redpony.leases import Lease
 from redpony.locks.gate import Gate, Place
 from redpony.locks.guard import Guard
@@ -181,12 +188,10 @@ class Held(Lease, Running):
 
     release, arelease = both(_release)
 
-    def giving_back(
-        self, doubt: Unavailable | UnknownCommand | None = None
-    ) -> Plan[None]:
+    def giving_back(self, met: RedponyError | None = None) -> Plan[None]:
         """Give it back, and wake who comes next. Raises `LockNotOwned`.
 
-        `doubt` is what became of a first try.
+        `met` is what became of a first try.
         """
         gate, terms = self.gate, self.terms
         if self.is_parents:
@@ -194,10 +199,9 @@ class Held(Lease, Running):
         was_lost = self.stands <= 0
         self.end()
         token, mine = self.token, True
-        if isinstance(doubt, UnknownCommand):
-            doubt = None
+        doubt = met if isinstance(met, Unavailable) else None
         try:
-            if terms.is_plain and doubt is None and not was_lost:
+            if terms.is_plain and met is None and not was_lost:
                 doubt = yield from self._giving_natively()
                 if doubt is None and self.is_given:
                     return
@@ -243,8 +247,8 @@ class Held(Lease, Running):
             return None
         try:
             self.is_given = (yield natively) == 1
-        except UnknownCommand:
-            pass  # the server was replaced by an older one
+        except (UnknownCommand, NoPermission):
+            pass  # the server was replaced by an older one, or its rules are older
         except Unavailable as error:
             return error
         return None

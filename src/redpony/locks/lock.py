@@ -37,6 +37,9 @@ class Lock(Claim[Exclusive]):
     * `on_lost`: called with the holding if it is lost, by the thread that looks after
       leases; do not block it.
     * `lease`: the length of a lease that is renewed, in seconds.
+    * `replicas`: so many of them have to know of the holding before it is one; `LockError`
+      if they do not within a second. One more round trip, and a smaller window in which
+      a failover forgets a lock; not none.
     * `plain`: without a fence, by the server's own commands where it has them (Valkey
       9.0, Redis 8.4): the fastest. It excludes other locks of its name and stands in
       one line with them; but where a holder died, a newcomer may pass that line by.
@@ -57,6 +60,7 @@ class Lock(Claim[Exclusive]):
         on_lost: Callable[[Held], object] | None = None,
         lease: float = LEASE,
         plain: bool = False,
+        replicas: int = 0,
     ) -> None:
         super().__init__(
             name,
@@ -69,6 +73,7 @@ class Lock(Claim[Exclusive]):
             raise_on_release_error=raise_on_release_error,
             on_lost=on_lost,
             lease=lease,
+            replicas=replicas,
         )
         self.key = key or own_key(self.alias.config.key_prefix, name, "lock")
         self.terms = plain_terms(self.key) if plain else exclusive(self.key)

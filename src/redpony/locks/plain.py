@@ -24,6 +24,13 @@ DELIFEQ = Kind("DELIFEQ", Access.WRITE, Repeat.REPLY_DIFFERS, slice(0, 1), (int,
 DELEX = Kind("DELEX", Access.WRITE, Repeat.REPLY_DIFFERS, slice(0, 1), (int,))
 
 
+def is_known(deletion: Kind, server: Any) -> bool:
+    """Whether a server, by its facts or features, has one of these commands."""
+    if deletion is DELIFEQ:
+        return bool(server.at_least((10**6,), (9, 0)))
+    return bool(server.at_least((8, 4), None))
+
+
 class Plain(Exclusive):
     """A plain lock's terms; takes part in the same line as other locks on its key."""
 
@@ -54,11 +61,11 @@ class Plain(Exclusive):
         """
         facts = link.facts
         key = self.keys[0]
-        if facts.at_least((10**6,), (9, 0)):
+        if is_known(DELIFEQ, facts):
             opening = self._deletions[DELIFEQ]
             payload = b"%b$%d\r\n%b\r\n" % (opening, len(token), token)
             return Packed(DELIFEQ, (key, token), payload)
-        if facts.at_least((8, 4), None):
+        if is_known(DELEX, facts):
             opening = self._deletions[DELEX]
             payload = b"%b$4\r\nIFEQ\r\n$%d\r\n%b\r\n" % (opening, len(token), token)
             return Packed(DELEX, (key, b"IFEQ", token), payload)

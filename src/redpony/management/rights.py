@@ -35,11 +35,13 @@ from redpony.commands import (
     SENTINEL_MASTER,
     SENTINEL_REPLICAS,
     SENTINEL_SENTINELS,
+    WAIT,
     ZSCORE,
     Kind,
 )
 from redpony.conf import AliasConfig
 from redpony.keys import INTERNAL, glob
+from redpony.locks.plain import DELEX, DELIFEQ, is_known
 from redpony.scripts import script
 from redpony.wire.config import Cluster, LinkConfig, Secret, Sentinels
 from redpony.wire.handshake import Features
@@ -57,7 +59,7 @@ SCRIPTS: Final[tuple[str, ...]] = ("incr", "rename")
 CLUSTER_SCRIPTS: Final[tuple[str, ...]] = ("dump", "discard")
 
 # A lock's commands and scripts, and where all that is no cache entry lies.
-_LOCK: Final = (GET, ZSCORE, BLPOP)
+_LOCK: Final = (GET, ZSCORE, BLPOP, WAIT)
 LOCK_SCRIPTS: Final = (
     *("lock_acquire", "lock_release", "lock_cancel", "lock_extend"),
     *("semaphore_acquire", "semaphore_release", "semaphore_extend", "semaphore_room"),
@@ -236,7 +238,9 @@ def _grants(config: AliasConfig, server: Features) -> Iterator[Grant]:
         scripts += CLUSTER_SCRIPTS
     yield Grant("its scripts", ("evalsha", "eval", *sorted(called_by(*scripts))))
     called = sorted(called_by(*LOCK_SCRIPTS))
-    yield Grant("locks", (*map(word, _LOCK), "evalsha", "eval", *called))
+    plain = [kind for kind in (DELIFEQ, DELEX) if is_known(kind, server)]
+    sent = map(word, (*_LOCK, *plain))
+    yield Grant("locks", (*sent, "evalsha", "eval", *called))
 
 
 def sent_by(backend: type) -> list[Kind]:

@@ -105,7 +105,7 @@ class RoutedAsyncDriver(AsyncDrive):
         hops = 0
         while True:
             shape = await link.afind(self._patience)
-            node = quick.primary_for(shape, effect.command)
+            node = quick.primary_for(shape, effect.before or effect.command)
             hops += 1
             try:
                 reply = await node.awaiting.wait(effect)

@@ -93,7 +93,7 @@ class RoutedDriver(BlockingDrive):
         hops = 0
         while True:
             shape = link.find(monotonic() + self._patience)
-            node = quick.primary_for(shape, effect.command)
+            node = quick.primary_for(shape, effect.before or effect.command)
             hops += 1
             try:
                 reply = node.blocking.wait(effect)
