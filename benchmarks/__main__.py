@@ -73,7 +73,7 @@ def main() -> int:
     if asked.json:
         asked.json.parent.mkdir(parents=True, exist_ok=True)
         asked.json.write_text(json.dumps(found, indent=1) + "\n")
-    elif asked.write_docs if only_locks else not (asked.quick or asked.rows):
+    elif (asked.write_docs if only_locks else not asked.rows) and not asked.quick:
         LATEST.parent.mkdir(parents=True, exist_ok=True)
         LATEST.write_text(json.dumps(written, indent=1) + "\n")
     if asked.write_docs:

@@ -86,8 +86,10 @@ def wait(server: Measured, contestant: str, effort: Effort) -> dict[str, Any]:
         "served": said["served"],
     }
     if said["served"] < TASKS:
-        errors = ", ".join(f"{n} {word}" for word, n in said["errors"].items())
-        return {**found, "error": f"of {TASKS} tasks: {errors}"}
+        errors = ", ".join(
+            f"{word} ({n} of {TASKS} tasks)" for word, n in said["errors"].items()
+        )
+        return {**found, "error": f"fails: {errors}"}
     found["drain_s"] = said["last"] - given
     found["of_ideal"] = found["drain_s"] / said["ideal"]
     return found

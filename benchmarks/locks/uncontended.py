@@ -204,7 +204,7 @@ def run(port: int, effort: str, colour: str, names: list[str]) -> dict[str, Any]
 
 
 def summarise(taken: dict[str, Samples], floors: dict[str, str]) -> dict[str, Any]:
-    """Return the figures by name: against each one's floor, and ours against redis-py's.
+    """Return the figures by name: against each one's floor, and against redis-py's.
 
     Ratios are `[median, smallest, largest]` over the rounds.
     """
@@ -225,6 +225,9 @@ def summarise(taken: dict[str, Samples], floors: dict[str, str]) -> dict[str, An
             both = pairs(samples, taken[floor])
             figures["of_floor"] = ratio(both)
             figures["cpu_of_floor"] = ratio(both, "cpu")
+        if name in floors and RedisPyFloor.name in taken:
+            both = pairs(samples, taken[RedisPyFloor.name])
+            figures["of_redis_py_floor"] = ratio(both)
         if name in floors and "redis-py" in taken:
             both = pairs(samples, taken["redis-py"])
             figures["of_redis_py"] = ratio(both)
