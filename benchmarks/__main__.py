@@ -32,13 +32,16 @@ from benchmarks import (
     results,
     roundtrips,
     rows,
+    tables,
 )
 from benchmarks.contestants import cache_settings, line_up
+from benchmarks.locks import measuring as locks
+from benchmarks.locks.report import REGION
 from benchmarks.servers import Measured, running
-from benchmarks.targets import verdicts
+from benchmarks.targets import LOCKS, TARGETS, verdicts
 from tests.servers import Cluster
 
-SECTIONS = ("cluster", "outage", "connections")
+SECTIONS = ("cluster", "outage", "connections", "locks")
 ROOT = Path(__file__).resolve().parent.parent
 LATEST = ROOT / "benchmarks" / "results" / "latest.json"
 
@@ -57,21 +60,41 @@ def main() -> int:
         if asked.only:
             return _alone(asked.only, asked.seconds, server)
         found = _run(asked, server, victim, mute_port, nodes)
-    print(report.everything(found))
-    target = asked.json or (None if asked.quick or asked.rows else LATEST)
-    if target is not None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(json.dumps(found, indent=1) + "\n")
-    if asked.write_readme:
-        report.fill(ROOT / "README.md", report.readme(found))
-        page = ROOT / "docs" / "explanation" / "benchmarks.md"
-        report.fill(page, report.everything(found))
+    only_locks = asked.rows == ["locks"]
+    if only_locks:
+        # What stands in the docs of the other rows remains as it was.
+        written = json.loads(LATEST.read_text()) if LATEST.exists() else {}
+        written["locks"] = found["locks"]
+    else:
+        written = found
+        print(report.everything(found))
+    if "locks" in found:
+        print(report.of_locks(found))
+    if asked.json:
+        asked.json.parent.mkdir(parents=True, exist_ok=True)
+        asked.json.write_text(json.dumps(found, indent=1) + "\n")
+    elif (asked.write_docs if only_locks else not asked.rows) and not asked.quick:
+        LATEST.parent.mkdir(parents=True, exist_ok=True)
+        LATEST.write_text(json.dumps(written, indent=1) + "\n")
+    if asked.write_docs:
+        _write_docs(found, all_but_locks=not only_locks)
     if asked.check:
-        missed = [(t, value) for t, value, reached in verdicts(found) if not reached]
+        targets = LOCKS if only_locks else (*TARGETS, *LOCKS)
+        judged = verdicts(found, targets)
+        missed = [(t, value) for t, value, reached in judged if not reached]
         for each, value in missed:
             print(f"missed: {each}; measured {value}", file=sys.stderr)
         return 1 if missed else 0
     return 0
+
+
+def _write_docs(found: results.Results, *, all_but_locks: bool) -> None:
+    page = ROOT / "docs" / "explanation" / "benchmarks.md"
+    if all_but_locks:
+        tables.fill(ROOT / "README.md", report.readme(found))
+        tables.fill(page, report.everything(found))
+    if "locks" in found:
+        tables.fill(page, report.of_locks(found), REGION)
 
 
 def _arguments() -> argparse.Namespace:
@@ -79,11 +102,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="few, short rounds")
     parser.add_argument("--server", choices=["valkey", "redis"], default="valkey")
     parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--write-readme", action="store_true")
+    parser.add_argument("--write-docs", "--write-readme", action="store_true")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--rows", action="append", choices=[*rows.BY_NAME, *SECTIONS])
     parser.add_argument("--only", metavar="CONTESTANT:ROW")
     parser.add_argument("--seconds", type=float, default=5.0, help="with --only")
+    parser.add_argument(
+        "--overtime",
+        type=float,
+        default=locks.OVERTIME,
+        metavar="SECONDS",
+        help="how long a lock is watched that does not give up in time",
+    )
     return parser.parse_args()
 
 
@@ -154,6 +184,9 @@ def _run(
     if "connections" in wanted:
         print("connections ...", file=sys.stderr)
         found["connections"] = crowd.measure(server)
+    if "locks" in wanted:
+        with running(asked.server) as own:
+            found["locks"] = locks.measure(own, asked.overtime, quick=asked.quick)
     if "outage" in wanted:
         print("outage ...", file=sys.stderr)
         patience = outage.PATIENCE_QUICK if asked.quick else outage.PATIENCE

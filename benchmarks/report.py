@@ -1,18 +1,15 @@
-"""A run's results as tables of Markdown: printed, and filled into the docs.
-
-README and the page of the docs hold a region between two comments; what stands
-between them is replaced, everything else is left alone.
-"""
+"""A run's results as tables of Markdown: printed, and filled into the docs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.locks import report as locks
 from benchmarks.results import Results
 from benchmarks.rows import BY_NAME
-from benchmarks.targets import verdicts
+from benchmarks.tables import number, spread, table
+from benchmarks.targets import LOCKS, TARGETS, Target, verdicts
 
 START, END = "<!-- bench:start -->", "<!-- bench:end -->"
 
@@ -28,17 +25,6 @@ README_HEAD = (
     "bare `asyncio.Protocol`'s):"
 )
 README_ROWS = ("get", "set", "incr", "get_many", "set_many", "aget_1", "aget_200")
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of Markdown, its columns aligned."""
-    body = [list(row) for row in rows]
-    widths = [max(len(row[i]) for row in [list(head), *body]) for i in range(len(head))]
-    rule = ["-" * width for width in widths]
-    return "\n".join(
-        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
-        for row in [list(head), rule, *body]
-    )
 
 
 def ratios(results: Results, only: Sequence[str] | None = None) -> str:
@@ -57,15 +43,15 @@ def ratios(results: Results, only: Sequence[str] | None = None) -> str:
     )
 
 
-def spread(results: Results) -> str:
+def against(results: Results) -> str:
     """Return ours against floor and best peer, with smallest and largest ratio."""
     return table(
         ["operation", "times the floor", "faster than the best peer", "best peer"],
         [
             [
                 BY_NAME[name].title,
-                _spread(row["ours"].get("of_floor")),
-                _spread(row["ours"].get("faster_than_best_peer")),
+                spread(row["ours"].get("of_floor")),
+                spread(row["ours"].get("faster_than_best_peer")),
                 str(row["ours"].get("best_peer", "-")),
             ]
             for name, row in results["rows"].items()
@@ -144,7 +130,7 @@ def cluster(results: Results) -> str:
             f"`{'a' if colour == 'async' else ''}get_many` of 300",
             _title(name),
             f"{_number(taken, 'wall_us')} us",
-            _spread(taken["of_one_server"]),
+            spread(taken["of_one_server"]),
         ]
         for colour, row in results["cluster"].items()
         for name, taken in row.items()
@@ -154,7 +140,7 @@ def cluster(results: Results) -> str:
     )
 
 
-def figures(results: Results) -> str:
+def figures(results: Results, targets: Sequence[Target] = TARGETS) -> str:
     """Return the targets, each with the figure of this run."""
     return table(
         ["figure to reach", "measured", ""],
@@ -164,7 +150,7 @@ def figures(results: Results) -> str:
                 "-" if value is None else f"{value:.3g}{target.unit}",
                 "reached" if reached else "MISSED",
             ]
-            for target, value, reached in verdicts(results)
+            for target, value, reached in verdicts(results, targets)
         ],
     )
 
@@ -182,8 +168,8 @@ def machine(results: Results) -> str:
 
 
 def everything(results: Results) -> str:
-    """Return all tables, for the terminal and for the docs."""
-    parts = [machine(results), ratios(results), spread(results), processor(results)]
+    """Return all tables but those of locks, for the terminal and for the docs."""
+    parts = [machine(results), ratios(results), against(results), processor(results)]
     parts.append(round_trips(results))
     if "outage" in results:
         parts.append(outage(results))
@@ -196,6 +182,11 @@ def everything(results: Results) -> str:
     return "\n\n".join([*parts, notes] if notes else parts)
 
 
+def of_locks(results: Results) -> str:
+    """Return all tables of locks, for the terminal and for the docs."""
+    return "\n\n".join([locks.everything(results["locks"]), figures(results, LOCKS)])
+
+
 def failures(results: Results) -> str:
     """Return a list of what a contestant could not do."""
     found = [f"- {_title(name)}: {why}" for name, why in results["absent"].items()]
@@ -206,19 +197,6 @@ def failures(results: Results) -> str:
                 title = BY_NAME[name].title
                 found.append(f"- {_title(contestant)}, {title}: {lost}{taken['error']}")
     return "\n".join(["What failed:", "", *found]) if found else ""
-
-
-def fill(path: Path, text: str, name: str = "bench") -> bool:
-    """Put text between the two marks of a file; False where it has no marks."""
-    if not path.exists():
-        return False
-    first, last = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
-    before, start, rest = path.read_text().partition(first)
-    _, end, after = rest.partition(last)
-    if not (start and end):
-        return False
-    path.write_text(f"{before}{first}\n\n{text}\n\n{last}{after}")
-    return True
 
 
 def readme(results: Results) -> str:
@@ -241,15 +219,10 @@ def _times(figures: dict[str, Any] | None) -> str:
     return "-" if not found else f"{found[0]:.1f}x"
 
 
-def _spread(found: list[float] | None) -> str:
-    return "-" if not found else f"{found[0]:.2f} ({found[1]:.2f}-{found[2]:.2f})"
-
-
 def _microseconds(figures: dict[str, Any] | None, key: str) -> str:
     found = _number(figures, key)
     return found if found == "-" else f"{found} us"
 
 
 def _number(figures: dict[str, Any] | None, key: str) -> str:
-    value = (figures or {}).get(key)
-    return "-" if value is None else f"{value:.3g}"
+    return number((figures or {}).get(key))

@@ -36,13 +36,13 @@ def summarise(samples: dict[str, Samples]) -> dict[str, dict[str, Any]]:
         if taken.error:
             figures["error"] = taken.error
         if floor is not None and name != "floor":
-            figures["of_floor"] = ratio(_pairs(taken, floor))
+            figures["of_floor"] = ratio(pairs(taken, floor))
         if name == "ours" and best is not None:
             figures["best_peer"] = best
-            figures["faster_than_best_peer"] = ratio(_pairs(samples[best], taken))
+            figures["faster_than_best_peer"] = ratio(pairs(samples[best], taken))
         if name == "ours" and "django-redis" in samples:
-            pairs = _pairs(samples["django-redis"], taken)
-            figures["faster_than_django_redis"] = ratio(pairs)
+            theirs = samples["django-redis"]
+            figures["faster_than_django_redis"] = ratio(pairs(theirs, taken))
         row[name] = figures
     return row
 
@@ -57,14 +57,18 @@ def best_peer(samples: dict[str, Samples]) -> str | None:
     return min(medians, key=medians.__getitem__) if medians else None
 
 
-def ratio(pairs: Iterable[tuple[Sample, Sample]]) -> Ratio | None:
-    """Return the ratio of the first to the second of each round."""
-    ratios = [one.wall / other.wall for one, other in pairs]
-    if not ratios:
-        return None
-    return [statistics.median(ratios), min(ratios), max(ratios)]
+def ratio(rounds: Iterable[tuple[Sample, Sample]], of: str = "wall") -> Ratio | None:
+    """Return the ratio of the first to the second of each round, by clock or CPU."""
+    return spread(getattr(one, of) / getattr(other, of) for one, other in rounds)
 
 
-def _pairs(one: Samples, other: Samples) -> list[tuple[Sample, Sample]]:
+def spread(values: Iterable[float]) -> Ratio | None:
+    """Return the median of some values, the smallest and the largest."""
+    found = list(values)
+    return [statistics.median(found), min(found), max(found)] if found else None
+
+
+def pairs(one: Samples, other: Samples) -> list[tuple[Sample, Sample]]:
+    """Return the rounds in which both were measured."""
     rounds = zip(one.rounds, other.rounds, strict=False)
     return [(a, b) for a, b in rounds if a is not None and b is not None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.results import Results
@@ -27,19 +27,6 @@ class Target:
     def __str__(self) -> str:
         word = "at least" if self.at_least else "at most"
         return f"{self.title}: {word} {self.bound:g}{self.unit}"
-
-
-def verdicts(results: Results) -> Iterator[tuple[Target, float | None, bool]]:
-    """Give each target with its figure and whether the run reached it.
-
-    A figure that the run did not take (None) is a target missed.
-    """
-    for target in TARGETS:
-        try:
-            value = target.figure(results)
-        except (KeyError, TypeError, ValueError):
-            value = None
-        yield target, value, value is not None and target.reached(value)
 
 
 def _of_floor(row: str) -> Callable[[Results], float]:
@@ -150,3 +137,83 @@ TARGETS = (
         0,
     ),
 )
+
+
+def _lock(colour: str, name: str, key: str) -> Callable[[Results], float]:
+    """Return the worse of the two forms in which a lock is taken and given back."""
+
+    def figure(results: Results) -> float:
+        forms = results["locks"]["uncontended"][colour].values()
+        return max(form[name][key][0] for form in forms)
+
+    return figure
+
+
+def _uncontended(colour: str) -> Iterator[Target]:
+    def of(name: str, key: str) -> Callable[[Results], float]:
+        return _lock(colour, name, key)
+
+    yield Target(f"lock, {colour}, times SET + GET", of("ours", "of_floor"), 1.45)
+    yield Target(
+        f"lock, {colour}, plain, times SET + GET", of("ours, plain", "of_floor"), 1.1
+    )
+    yield Target(f"lock, {colour}, times redis-py's", of("ours", "of_redis_py"), 1)
+    yield Target(
+        f"lock, {colour}, CPU, times redis-py's", of("ours", "cpu_of_redis_py"), 1
+    )
+
+
+def _contended(crowd: str) -> Iterator[Target]:
+    def of(key: str) -> Callable[[Results], float]:
+        return lambda results: results["locks"]["handover"][crowd]["ours"][key][0]
+
+    yield Target(f"lock, {crowd}, hand-over", of("median_ms"), 0.5, unit=" ms")
+    yield Target(f"lock, {crowd}, round trips", of("round_trips"), 2.5)
+    yield Target(f"lock, {crowd}, Jain's index", of("jain"), 0.99, at_least=True)
+
+
+def _waiting(key: str) -> Callable[[Results], float]:
+    return lambda results: results["locks"]["crowd"]["ours"][key][0]
+
+
+def _off(seconds: str) -> Callable[[Results], float | None]:
+    """Return by how many milliseconds ours gave up too late, or too early."""
+
+    def figure(results: Results) -> float | None:
+        row = results["locks"]["patience"][seconds]
+        taken = [each for name, each in row.items() if name in OURS]
+        if len(taken) < len(OURS) or any(each["error"] for each in taken):
+            return None
+        return max(abs(late) for each in taken for late in each["late_ms"])
+
+    return figure
+
+
+OURS = ("ours", "ours, asyncio")
+
+LOCKS = (
+    *_uncontended("sync"),
+    *_uncontended("async"),
+    *_contended("8 threads"),
+    *_contended("4 processes"),
+    Target(
+        "lock, 200 tasks wait, requests a second", _waiting("requests_per_second"), 2
+    ),
+    Target("lock, 200 tasks are served, times ideal", _waiting("of_ideal"), 1.5),
+    Target("lock, patience of 8 s, off by", _off("8"), 50, unit=" ms"),
+)
+
+
+def verdicts(
+    results: Results, targets: Sequence[Target] = (*TARGETS, *LOCKS)
+) -> Iterator[tuple[Target, float | None, bool]]:
+    """Give each target with its figure and whether the run reached it.
+
+    A figure that the run did not take (None) is a target missed.
+    """
+    for target in targets:
+        try:
+            value = target.figure(results)
+        except (KeyError, TypeError, ValueError):
+            value = None
+        yield target, value, value is not None and target.reached(value)

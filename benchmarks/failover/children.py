@@ -21,9 +21,11 @@ class Child:
     It says `ready`, is told a word or two, and ends with a line of JSON.
     """
 
+    package = "benchmarks.failover"
+
     def __init__(self, module: str, *arguments: object) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", f"benchmarks.failover.{module}"]
+            [sys.executable, "-m", f"{self.package}.{module}"]
             + [str(each) for each in arguments],
             cwd=ROOT,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -55,9 +57,9 @@ class Child:
         """Return what it has found, once it has ended by itself."""
         return json.loads(self._read())
 
-    def _read(self) -> str:
+    def _read(self, patience: float = PATIENCE) -> str:
         assert self._process.stdout is not None
-        guard = threading.Timer(PATIENCE, self._process.kill)
+        guard = threading.Timer(patience, self._process.kill)
         guard.start()
         try:
             return self._process.stdout.readline().strip()

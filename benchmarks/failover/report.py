@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import fill, table
+from benchmarks.tables import fill, table
 
 Results = dict[str, Any]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import report, results
+from benchmarks import report, results, tables
 from benchmarks.interleave import Sample, Samples
 from benchmarks.targets import verdicts
 
@@ -88,12 +88,12 @@ def test_a_slice_that_failed_is_left_out_and_counted() -> None:
 def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{report.START}\nold\n{report.END}\nafter\n")
-    assert report.fill(page, "new")
+    assert tables.fill(page, "new")
     assert page.read_text() == f"before\n{report.START}\n\nnew\n\n{report.END}\nafter\n"
 
 
 def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("nothing to fill\n")
-    assert not report.fill(page, "new")
+    assert not tables.fill(page, "new")
     assert page.read_text() == "nothing to fill\n"
