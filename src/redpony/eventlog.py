@@ -15,8 +15,8 @@ What always holds:
   changes. At most `most` are remembered; the one that was silent longest makes
   room, and its count is logged.
 * Lines are written outside of the lock: a log handler may itself use a cache.
-* A line names the alias, the node, the operation and the error; never a key,
-  never a value.
+* A line names the alias, the node, the operation and the error, or the lock; never
+  a key, never a value.
 """
 
 from __future__ import annotations
@@ -29,7 +29,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from redpony import events
-from redpony.events import BreakerChanged, Degraded, Event, Promoted, Refused, Retried
+from redpony.events import (
+    BreakerChanged,
+    CircularWait,
+    Degraded,
+    Event,
+    LockLost,
+    Promoted,
+    Refused,
+    Retried,
+)
 
 LOGGER = "redpony"
 
@@ -164,6 +173,8 @@ class EventLog:
                 event.node,
                 "",
             )
+        if isinstance(event, (LockLost, CircularWait)):
+            return self._say_lock(event)
         return None
 
     def _say_degraded(self, event: Degraded) -> Said | None:
@@ -179,6 +190,29 @@ class EventLog:
             f"{event.alias}: operations answered without the server",
             voice.node,
             str(event.error),
+        )
+
+    def _say_lock(self, event: LockLost | CircularWait) -> Said:
+        logger = self._voices.get(event.alias, Voice()).logger
+        if isinstance(event, CircularWait):
+            return Said(
+                ("circular wait", event.alias, *sorted(event.names)),
+                logger,
+                logging.WARNING,
+                "%s: %s",
+                (event.alias, event.detail),
+                f"{event.alias}: possible deadlocks",
+                "",
+            )
+        return Said(
+            ("lost", event.alias),
+            logger,
+            logging.WARNING,
+            "%s: the %s %r was lost while it was held: %s",
+            (event.alias, event.kind, event.name, event.reason),
+            f"{event.alias}: locks lost while they were held",
+            "",
+            f"{event.name!r}: {event.reason}",
         )
 
     def _say_breaker(self, event: BreakerChanged) -> Said | None:
@@ -285,6 +319,16 @@ def _names(commands: tuple[str, ...]) -> str:
 event_log = EventLog()
 """The process' own; it listens from the first alias on."""
 
+_KINDS = (
+    Degraded,
+    Refused,
+    Retried,
+    BreakerChanged,
+    Promoted,
+    LockLost,
+    CircularWait,
+)
+
 _started = threading.Lock()
 _listens = False
 
@@ -300,9 +344,7 @@ def log_alias(alias: str, voice: Voice) -> None:
     with _started:
         if not _listens:
             _listens = True
-            events.subscribe(
-                event_log, Degraded, Refused, Retried, BreakerChanged, Promoted
-            )
+            events.subscribe(event_log, *_KINDS)
 
 
 def _after_fork() -> None:

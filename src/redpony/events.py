@@ -1,13 +1,14 @@
 """The one seam through which logs, metrics and traces learn what happens.
 
 An event names the operation, the alias and the commands; never a key, never a
-value, never a secret. Handlers run inline, in the thread or task that emitted,
+value, never a secret. (Those of locks name the lock.) Handlers run inline, in the thread or task that emitted,
 so they see its context variables; one that raises is reported to the log once
 and never disturbs the operation. (A signal's handler that raises while one runs is
 none of them: it is passed on.)
 
 `Operation` events cost something to make, so drivers look at `listening` first:
-with no subscriber there is no event.
+with no subscriber there is no event. `LockAcquired` and `LockReleased` have
+`lock_listening`.
 """
 
 from __future__ import annotations
@@ -109,6 +110,52 @@ class Server(Event):
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class LockAcquired(Event):
+    """A lock was taken; `kind` is "lock", "semaphore", "read lock" or "write lock".
+
+    `waited` is in seconds, from the call on. `handed_over`: it was not free; who had
+    it gave it to this one. Who enters a lock again that it has makes none.
+    """
+
+    name: str
+    kind: str
+    waited: float
+    handed_over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LockReleased(Event):
+    """A lock was given back by its holder, after `held` seconds.
+
+    Also where the server could not be told: then the lease's end does it.
+    """
+
+    name: str
+    kind: str
+    held: float
+
+
+@dataclass(frozen=True, slots=True)
+class LockLost(Event):
+    """A lock's lease was over, or somebody ended it, before its holder gave it back."""
+
+    name: str
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CircularWait(Event):
+    """Locks are taken in orders that can make their takers wait for each other.
+
+    `names` are those locks; `detail` says where. See `redpony.locks.lockdep`.
+    """
+
+    names: tuple[str, ...]
+    detail: str
+
+
 Handler = Callable[[Event], None]
 
 
@@ -124,6 +171,9 @@ _lock = threading.Lock()
 
 listening = False
 """Whether anybody wants `Operation` events; read it as `events.listening`."""
+
+lock_listening = False
+"""Whether anybody wants to be told who takes locks and gives them back."""
 
 
 def subscribe(handler: Handler, *kinds: type[Event]) -> Callable[[], None]:
@@ -158,9 +208,11 @@ def emit(event: Event) -> None:
 
 def _listen(subscriptions: tuple[_Subscription, ...]) -> None:
     # Replaced whole: `emit` reads it without the lock.
-    global _subscriptions, listening
+    global _subscriptions, listening, lock_listening
     _subscriptions = subscriptions
-    listening = any(issubclass(Operation, each.kinds) for each in subscriptions)
+    kinds = tuple(kind for each in subscriptions for kind in each.kinds)
+    listening = issubclass(Operation, kinds)
+    lock_listening = issubclass(LockAcquired, kinds) or issubclass(LockReleased, kinds)
 
 
 def _after_fork() -> None:

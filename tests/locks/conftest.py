@@ -8,12 +8,14 @@ object's: `rival` is a lock that this process does not know about.
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 import pytest
+from django.test import override_settings
 
-from redpony.locks import Lock
+from redpony.locks import Lock, PossibleDeadlock, lockdep
 from redpony.locks.gate import Gate
 from tests.colours import Colour
 from tests.locks.both import InBoth
@@ -102,3 +104,29 @@ def keys(server: Handle) -> Callable[[], set[bytes]]:
     return lambda: {
         name for name in list(server.keys()) if not name.endswith(b":fence")
     }
+
+
+@pytest.fixture
+def watched(cache_on: Any, valkey: Any) -> Iterator[None]:
+    """Have orders watched that locks on one server are taken in."""
+    valkey.flush()
+    cache_on(valkey)
+    lockdep.forget()
+    with override_settings(REDPONY={"LOCKS": {"LOCKDEP": True}}):
+        yield
+    lockdep.forget()
+
+
+@pytest.fixture
+def warned() -> Iterator[Callable[[], list[str]]]:
+    """Return a function that returns what was warned of since it was last called."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+
+        def warned() -> list[str]:
+            texts = [str(each.message) for each in found]
+            assert all(each.category is PossibleDeadlock for each in found), texts
+            found.clear()
+            return texts
+
+        yield warned

@@ -13,6 +13,7 @@ What always holds:
   time at which the operation began: its parent is the span that was current
   around the call. What the user's code does inside (the callable of
   `get_or_set`) is therefore its sibling, not its child.
+* Locks are measured by kind and alias: their names are as many as there are orders.
 * Until `instrument()` is called, and after `uninstrument()`, it costs nothing.
 """
 
@@ -35,7 +36,17 @@ except ImportError as error:
 
 from redpony import events
 from redpony.errors import ServerError
-from redpony.events import BreakerChanged, Degraded, Event, Operation, Refused, Retried
+from redpony.events import (
+    BreakerChanged,
+    Degraded,
+    Event,
+    LockAcquired,
+    LockLost,
+    LockReleased,
+    Operation,
+    Refused,
+    Retried,
+)
 
 SCOPE = "redpony"
 """The instrumentation scope, as exporters show it."""
@@ -44,6 +55,17 @@ SCHEMA = "https://opentelemetry.io/schemas/1.36.0"
 
 BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
 """Seconds: the bounds that the conventions recommend for the histogram."""
+
+_KINDS = (
+    Operation,
+    Degraded,
+    Retried,
+    BreakerChanged,
+    Refused,
+    LockAcquired,
+    LockReleased,
+    LockLost,
+)
 
 Attributes = dict[str, str | int]
 
@@ -69,9 +91,7 @@ def instrument(
     with _lock:
         if _unsubscribe is not None:
             _unsubscribe()
-        _unsubscribe = events.subscribe(
-            reporter, Operation, Degraded, Retried, BreakerChanged, Refused
-        )
+        _unsubscribe = events.subscribe(reporter, *_KINDS)
 
 
 def uninstrument() -> None:
@@ -115,6 +135,23 @@ class _Reporter:
             unit="{value}",
             description="Stored values that were not used.",
         )
+        self._lock_wait = meter.create_histogram(
+            "redpony.lock.wait_time",
+            unit="s",
+            description="The time it took to take a lock.",
+            explicit_bucket_boundaries_advisory=BUCKETS,
+        )
+        self._lock_hold = meter.create_histogram(
+            "redpony.lock.hold_time",
+            unit="s",
+            description="The time between taking a lock and giving it back.",
+            explicit_bucket_boundaries_advisory=BUCKETS,
+        )
+        self._lock_lost = count(
+            "redpony.lock.lost",
+            unit="{lock}",
+            description="Locks that were lost while they were held.",
+        )
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Operation):
@@ -140,6 +177,21 @@ class _Reporter:
             self._refused.add(
                 1, {"redpony.alias": event.alias, "redpony.reason": event.reason}
             )
+        elif isinstance(event, (LockAcquired, LockReleased, LockLost)):
+            self._of_lock(event)
+
+    def _of_lock(self, event: LockAcquired | LockReleased | LockLost) -> None:
+        lock: Attributes = {
+            "redpony.alias": event.alias,
+            "redpony.lock.kind": event.kind,
+        }
+        if isinstance(event, LockAcquired):
+            handed = {"redpony.lock.handed_over": event.handed_over}
+            self._lock_wait.record(event.waited, {**lock, **handed})
+        elif isinstance(event, LockReleased):
+            self._lock_hold.record(event.held, lock)
+        else:
+            self._lock_lost.add(1, {**lock, "redpony.reason": event.reason})
 
     def _operation(self, event: Operation) -> None:
         ended = time.time_ns()

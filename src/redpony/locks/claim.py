@@ -41,7 +41,7 @@ from redpony.errors import (
     UnknownCommand,
 )
 from redpony.leases import keep, undo
-from redpony.locks import tokens
+from redpony.locks import lockdep, tokens
 from redpony.locks.gate import Contender, Gate, Place, gate_for
 from redpony.locks.guard import Guard
 from redpony.locks.held import Held
@@ -78,6 +78,8 @@ class Claim(Running, Generic[T]):
     """What messages call it."""
     terms: T
     """What it is on the server."""
+    family: str = ""
+    """Which ones it is one of, for lockdep."""
 
     def __init__(
         self,
@@ -111,6 +113,8 @@ class Claim(Running, Generic[T]):
         self._drop = _dropping(ref(self))
         self._gate: Gate | None = None
         self._wish: Wish | None = None
+        if lockdep.watching:
+            self.family = lockdep.family_of(name)
 
     @property
     def gate(self) -> Gate:
@@ -159,6 +163,8 @@ class Claim(Running, Generic[T]):
             again = self._again(gate, whose())
             if again is not None:
                 return again
+        if lockdep.watching and begun is None:
+            lockdep.wants(self, blocking, blocking_timeout)
         if token is None:
             token = self._token()
         elif isinstance(token, str):
@@ -226,12 +232,21 @@ class Claim(Running, Generic[T]):
         if self.on_lost is not None:
             held.tell(partial(self.on_lost, held))
         keep(held)
+        if lockdep.watching:
+            lockdep.took(self, held)
+        if events.lock_listening:
+            held.tell_taken(contender)
         return held
 
     def _take_quickly(self) -> Held | None:
         """Take a lock that nobody here wants, blocking: what most calls come to."""
         gate = self.gate
-        if gate.is_crowded or events.listening or not self._is_simple:
+        if (
+            gate.is_crowded
+            or events.listening
+            or lockdep.watching
+            or not self._is_simple
+        ):
             return self._run(self._take(None, None))
         me = Contender(self._token(), Place.FRONT)
         if not gate.enter_alone(me):
@@ -308,6 +323,7 @@ class Claim(Running, Generic[T]):
         if me.place is Place.GIVEN:
             grant = tokens.grant_of(me.token)
             if _lasts(me.asked, grant):
+                me.handed = True
                 return me.fence, me.asked, grant
         if gate.is_crowded and blocking and me.place is Place.FRONT:
             found = yield from self._listen(gate, me, ends)
@@ -347,6 +363,7 @@ class Claim(Running, Generic[T]):
             gate.is_crowded = False
             seconds = self.timeout or self.lease
         elif reply is not None:
+            me.handed = True
             first = int(reply[1])
         else:
             return None
@@ -407,6 +424,7 @@ class Claim(Running, Generic[T]):
             if found is not None:
                 grant = tokens.grant_of(me.token)
                 if _lasts(asked, grant):
+                    me.handed = True
                     return int(found[1]), asked, grant
                 # The message was long under way: ask how things stand.
 
@@ -461,7 +479,9 @@ class Claim(Running, Generic[T]):
         finally:
             gate.freed(held)
         if reply != 1:
-            raise held.gone()
+            raise held.found_gone()
+        if held.since:
+            held.tell_given_back()
         return True
 
     def forget(self, held: Held) -> None:

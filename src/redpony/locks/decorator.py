@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from redpony.errors import InvalidSetting
+from redpony.locks import lockdep
 from redpony.locks.lock import Lock
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,7 +44,10 @@ def locked(
         def lock_for(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Lock:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            return Lock(name.format(**bound.arguments), **options)
+            lock = Lock(name.format(**bound.arguments), **options)
+            if lockdep.watching:
+                lock.family = lockdep.family_of_template(name)
+            return lock
 
         if inspect.iscoroutinefunction(function):
 

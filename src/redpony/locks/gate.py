@@ -55,6 +55,8 @@ class Contender:
     """When the command was sent that gave it the lock, or a place in line."""
     has_asked = False
     """Whether the server may know of it."""
+    handed = False
+    """Whether somebody handed it the lock."""
     _signal: Signal | None = None
 
     def __init__(self, token: bytes, place: Place = Place.BEHIND) -> None:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from redpony import events
 from redpony.commands import Command
 from redpony.errors import (
     LockError,
@@ -17,7 +18,7 @@ from redpony.errors import (
     UnknownCommand,
 )
 from redpony.leases import Lease
-from redpony.locks.gate import Gate, Place
+from redpony.locks.gate import Contender, Gate, Place
 from redpony.locks.guard import Guard
 from redpony.locks.running import Running
 from redpony.locks.terms import Terms
@@ -43,6 +44,8 @@ class Held(Lease, Running):
     guard: Guard | None = None
     is_given = False
     """Whether the server's own command has given it back."""
+    since = 0.0
+    """When it was taken, where anybody listens to that."""
 
     def __init__(
         self,
@@ -110,6 +113,43 @@ class Held(Lease, Running):
             "smaller fences are refused.",
             name=self.name,
         )
+
+    # What others are told
+
+    def tell_taken(self, contender: Contender) -> None:
+        """Emit the event of its acquisition."""
+        self.since = monotonic()
+        waited, handed = self.since - contender.since, contender.handed
+        events.emit(
+            events.LockAcquired(self.alias.name, self.name, self.kind, waited, handed)
+        )
+
+    def tell_given_back(self) -> None:
+        """Emit the event of its end, where its beginning was told."""
+        since, self.since = self.since, 0.0
+        if since:
+            held = monotonic() - since
+            events.emit(
+                events.LockReleased(self.alias.name, self.name, self.kind, held)
+            )
+
+    def lose(self, reason: str) -> None:
+        is_news = not (self.is_over or self.is_lost)
+        super().lose(reason)
+        if is_news:
+            self.tell_lost(reason)
+
+    def tell_lost(self, reason: str) -> None:
+        """Emit the event of its loss."""
+        self.since = 0.0
+        events.emit(events.LockLost(self.alias.name, self.name, self.kind, reason))
+
+    def found_gone(self) -> LockLost:
+        """Tell that it was found lost when it was given back; return the error."""
+        if not self.is_lost:
+            over = self.until <= monotonic()
+            self.tell_lost("its time is over" if over else "somebody else has ended it")
+        return self.gone()
 
     # What the server says
 
@@ -197,6 +237,7 @@ class Held(Lease, Running):
         if self.is_parents:
             raise self.gone()
         was_lost = self.stands <= 0
+        is_second = self.is_over and met is None
         self.end()
         token, mine = self.token, True
         doubt = met if isinstance(met, Unavailable) else None
@@ -224,7 +265,7 @@ class Held(Lease, Running):
                     doubt = error
                     continue
                 if mine and reply == 0 and (doubt is None or was_lost):
-                    raise self.gone()
+                    raise self.gone() if is_second else self.found_gone()
                 mine = False
                 if after is None or reply in (0, 1):
                     return
@@ -239,6 +280,8 @@ class Held(Lease, Running):
                     return
         finally:
             gate.freed(self)
+            if self.since:
+                self.tell_given_back()
 
     def _giving_natively(self) -> Plan[Unavailable | None]:
         """Try to give a plain lock back by the server's own command; return the doubt."""
