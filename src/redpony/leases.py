@@ -149,10 +149,11 @@ class Lease:
     @property
     def lost(self) -> Lost:
         """The mark that is set when it is lost; made for those who ask."""
-        with _lock:
-            if self._lost is None:
-                self._lost = Lost()
-            return self._lost
+        if self._lost is None:
+            with _lock:
+                if self._lost is None:
+                    self._lost = Lost()
+        return self._lost
 
     @property
     def remaining(self) -> float:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from redpony.errors import LockError, LockLost, LockNotOwned
 from redpony.locks.decorator import locked
 from redpony.locks.held import Held
+from redpony.locks.leader import Leader
 from redpony.locks.lock import Lock
 from redpony.locks.semaphore import ReadWriteLock, Semaphore
 
 __all__ = [
     "Held",
+    "Leader",
     "Lock",
     "LockError",
     "LockLost",
