@@ -1,17 +1,17 @@
 """A process that would lead, and writes down what it believes.
 
-`python -m tests.locks.candidate CONFIGURATION FILE IDENTITY COLOUR`, where the first is
-a backend's entry of CACHES in JSON. The lines are those of `tests.locks.contender`.
+`python -m tests.locks.candidate CONFIGURATION IDENTITY FILE COLOUR`; the lines are those
+of `tests.locks.contender`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
 from typing import Any
 
+from tests.locks.children import configure
 from tests.locks.contender import Diary, sure
 
 LEASE = 1.0
@@ -19,15 +19,8 @@ STEP = 0.02
 
 
 def main() -> None:
-    configuration, path, identity, colour = sys.argv[1:]
-    from django.conf import settings
-
-    settings.configure(
-        CACHES={"default": json.loads(configuration)}, SECRET_KEY="x" * 50
-    )
-    import django
-
-    django.setup()
+    configuration, identity, path, colour = sys.argv[1:]
+    configure(configuration)
     from redpony.locks import Leader
 
     diary = Diary(path)

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,12 +16,9 @@ from redpony.locks import Leader, Lock, LockError, LockLost
 from redpony.locks.gate import Gate
 from redpony.locks.leader import Leadership
 from tests.locks.both import InBoth
-from tests.locks.candidate import LEASE
+from tests.locks.children import Children
 from tests.locks.history import History, read
-from tests.places import options
-from tests.servers import Server, until
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.servers import until
 
 
 class Elsewhere(Leadership):
@@ -343,27 +336,12 @@ def test_a_leader_does_not_outlast_an_outage(
 # Whole processes
 
 
-class Candidates:
+class Candidates(Children):
     """Processes that would lead."""
 
     def __init__(self, server: Any, path: Path) -> None:
+        super().__init__("tests.locks.candidate", server)
         self.path = path
-        self.configuration = json.dumps(
-            {
-                "BACKEND": "redpony.cache.RedisCache",
-                "LOCATION": server.url(),
-                "OPTIONS": options(server),
-            }
-        )
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-
-    def spawn(self, identity: str, colour: str) -> None:
-        words = ["-m", "tests.locks.candidate", self.configuration, str(self.path)]
-        self.processes[identity] = subprocess.Popen(
-            [sys.executable, "-W", "error", *words, identity, colour],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
 
     def history(self) -> History:
         return read(self.path) if self.path.exists() else History()
@@ -376,7 +354,7 @@ class Candidates:
             latest = max(holdings, key=lambda each: each.fence, default=None)
             return latest.who.split()[1] if latest else than
 
-        until(lambda: leader() != than, "another one leads", within=60)
+        until(lambda: leader() != than, "another one leads")
         return leader()
 
 
@@ -384,10 +362,7 @@ class Candidates:
 def candidates(server: Any, tmp_path: Path) -> Iterator[Candidates]:
     found = Candidates(server, tmp_path / "diary")
     yield found
-    for each in found.processes.values():
-        each.send_signal(signal.SIGCONT)
-        each.kill()
-        each.wait()
+    found.end()
 
 
 def test_a_killed_leader_is_followed_and_a_stopped_one_knows_it(
@@ -396,16 +371,16 @@ def test_a_killed_leader_is_followed_and_a_stopped_one_knows_it(
     make_cache()
     asking = Leader("scheduler")
     for identity, colour in (("a", "sync"), ("b", "async"), ("c", "sync")):
-        candidates.spawn(identity, colour)
+        candidates.spawn(identity, candidates.path, colour)
     first = candidates.wait_for_another()
     assert asking.leader() == first
-    candidates.processes[first].kill()
+    candidates.kill(first)
     second = candidates.wait_for_another(first)
-    candidates.processes[second].send_signal(signal.SIGSTOP)
+    candidates.freeze(second)
     third = candidates.wait_for_another(second)
     assert asking.leader() == third
-    candidates.processes[second].send_signal(signal.SIGCONT)
-    candidates.processes[third].kill()
+    candidates.thaw(second)
+    candidates.kill(third)
     assert candidates.wait_for_another(third) == second
     until(
         lambda: candidates.history().counts["leave"] == 1,
@@ -416,4 +391,3 @@ def test_a_killed_leader_is_followed_and_a_stopped_one_knows_it(
     assert history.disorder() == []
     assert history.twins() == []
     assert len(history.holdings) == 4
-    assert history.longest_gap() < LEASE + 30

@@ -7,6 +7,7 @@ from redpony.locks.decorator import locked
 from redpony.locks.held import Held
 from redpony.locks.leader import Leader
 from redpony.locks.lock import Lock
+from redpony.locks.once import once
 from redpony.locks.semaphore import ReadWriteLock, Semaphore
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "ReadWriteLock",
     "Semaphore",
     "locked",
+    "once",
 ]
