@@ -304,7 +304,7 @@ def test_a_name_is_made_of_arguments() -> None:
         @once("welcome:{usr.pk}", ttl=1)
         def welcome(user: Any) -> None: ...
 
-    with pytest.raises(InvalidSetting, match="name must be a text"):
+    with pytest.raises(InvalidSetting, match="name of once must be a text"):
 
         @once(7, ttl=1)  # type: ignore[arg-type]
         def other() -> None: ...

@@ -17,8 +17,6 @@ def naming(
 
     Raises `InvalidSetting` for a name that asks for what the function does not take.
     """
-    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidSetting(f"@{decorator}: name must be a text, not {name!r}")
     signature = inspect.signature(function)
     wanted = {
         part.partition(".")[0].partition("[")[0]

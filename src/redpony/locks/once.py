@@ -9,9 +9,6 @@ for its end. What a lock cannot promise this cannot either, so there are two way
   twice where its process died, or was stopped for longer than the lease.
 * `at_most_once`: the memory says that it was begun before it begins, and whoever finds
   that does not run it, whatever has become of the first call.
-
-redpony{TAG}:once         the memory: ["done", result], ["done"] or ["begun", token]
-redpony{TAG}:once-lock    the lock
 """
 
 from __future__ import annotations
@@ -19,48 +16,25 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import secrets
-import time
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from datetime import timedelta
-from functools import lru_cache
-from typing import Any, Final, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from redpony.alias import Alias
-from redpony.codec import Codec
-from redpony.commands import DEL, GET, Repeat, call
-from redpony.errors import (
-    InvalidSetting,
-    NotSerializable,
-    Tampered,
-    TooLarge,
-    Unavailable,
-    WriteRefused,
-)
-from redpony.locks.claim import LEASE, PATIENCE
+from redpony.errors import InvalidSetting
+from redpony.locks.claim import LEASE
 from redpony.locks.lock import Lock
+from redpony.locks.memory import Memory, result_of
 from redpony.locks.naming import naming
-from redpony.locks.running import Running, alias_of
-from redpony.locks.terms import own_key
-from redpony.plan import Plan, Sleep, both
-from redpony.scripts import script
-
-monotonic = time.monotonic
 
 P = ParamSpec("P")
-R = TypeVar("R", covariant=True)
-
-PAUSE: Final = 0.1
-"""Seconds between two tries to remember what was done."""
-
-DONE, BEGUN = "done", "begun"
+R_co = TypeVar("R_co", covariant=True)
 
 
-class Remembered(Protocol[P, R]):
+class Remembered(Protocol[P, R_co]):
     """What `once` makes of a function."""
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Run it, unless it was run; return the result, or the one remembered."""
         ...
 
@@ -83,7 +57,7 @@ def once(
     at_most_once: bool = False,
     lease: float = LEASE,
     using: str | Alias = "default",
-) -> Callable[[Callable[P, R]], Remembered[P, R]]:
+) -> Callable[[Callable[P, R_co]], Remembered[P, R_co]]:
     """Run a function, or coroutine function, once over all processes, for a time.
 
         @once("welcome:{user.pk}", ttl=86400)
@@ -109,10 +83,20 @@ def once(
     later call takes one round trip, the first five. Raises `Unavailable`; `Tampered` or
     `Unreadable` where what is remembered is not what we wrote.
     """
-    milliseconds = _milliseconds(ttl)
-    patience = _patience(wait)
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InvalidSetting(f"name of once must be a text, not {name!r}")
+    options: dict[str, Any] = {
+        "ttl": _milliseconds(ttl),
+        "at_most_once": at_most_once,
+        "using": using,
+    }
+    locking: dict[str, Any] = {
+        "lease": lease,
+        "blocking": wait is not False,
+        "blocking_timeout": _patience(wait),
+    }
 
-    def decorate(function: Callable[P, R]) -> Remembered[P, R]:
+    def decorate(function: Callable[P, R_co]) -> Remembered[P, R_co]:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(
             function
         ):
@@ -122,181 +106,88 @@ def once(
             )
         name_for = naming("once", name, function)
 
-        def for_call(args: Any, kwargs: Any) -> Once:
-            return Once(
-                name_for(args, kwargs),
-                ttl=milliseconds,
-                at_most_once=at_most_once,
-                using=using,
-            )
+        def memory_for(args: Any, kwargs: Any) -> Memory:
+            return Memory(name_for(args, kwargs), **options)
 
-        def lock_for(one: Once) -> Lock:
+        def lock_for(memory: Memory) -> Lock:
             return Lock(
-                one.name,
-                using=one.alias,
-                key=one.lock_key,
-                lease=lease,
-                blocking=wait is not False,
-                blocking_timeout=patience,
-                # Its result counts, whatever became of the lock.
+                memory.name,
+                using=memory.alias,
+                key=memory.lock_key,
+                # The result counts, whatever became of the lock.
                 raise_on_release_error=False,
+                **locking,
             )
 
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def awaiting(*args: Any, **kwargs: Any) -> Any:
-                one = for_call(args, kwargs)
-                found = await one.arecall()
-                if found is not None:
-                    return _result(found)
-                lock = lock_for(one)
-                if wait is not False:
-                    await lock.__aenter__()
-                elif not await lock.aacquire():
-                    return None
-                async with lock.taken() as held:
-                    found = await one.abegin()
-                    if found is not None:
-                        return _result(found)
-                    if at_most_once and held.guard is not None:
-                        # Nobody else will do it: its loss is no reason to break off.
-                        held.guard.end()
-                    result = await function(*args, **kwargs)
-                    await one.aend(result)
-                    return result
-
-            wrapper: Any = awaiting
-        else:
-
-            @functools.wraps(function)
-            def blocking(*args: Any, **kwargs: Any) -> Any:
-                one = for_call(args, kwargs)
-                found = one.recall()
-                if found is not None:
-                    return _result(found)
-                lock = lock_for(one)
-                if wait is not False:
-                    lock.__enter__()
-                elif not lock.acquire():
-                    return None
-                with lock.taken():
-                    found = one.begin()
-                    if found is not None:
-                        return _result(found)
-                    result = function(*args, **kwargs)
-                    one.end(result)
-                    return result
-
-            wrapper = blocking
+        make = _awaiting if inspect.iscoroutinefunction(function) else _blocking
+        wrapper: Any = functools.wraps(function)(make(function, memory_for, lock_for))
 
         def forget(*args: Any, **kwargs: Any) -> bool:
-            return for_call(args, kwargs).forget()
+            return memory_for(args, kwargs).forget()
 
         async def aforget(*args: Any, **kwargs: Any) -> bool:
-            return await for_call(args, kwargs).aforget()
+            return await memory_for(args, kwargs).aforget()
 
         wrapper.forget = forget
         wrapper.aforget = aforget
-        return cast("Remembered[P, R]", wrapper)
+        return cast("Remembered[P, R_co]", wrapper)
 
     return decorate
 
 
-class Once(Running):
-    """What is remembered of one call."""
+MemoryFor = Callable[[Any, Any], Memory]
+LockFor = Callable[[Memory], Lock]
 
-    def __init__(
-        self, name: str, *, ttl: int, at_most_once: bool, using: str | Alias
-    ) -> None:
-        self.name = name
-        self.alias = alias_of(using)
-        prefix = self.alias.config.key_prefix
-        self.key = own_key(prefix, name, "once")
-        self.lock_key = own_key(prefix, name, "once-lock")
-        self._ttl = b"%d" % ttl
-        self._at_most_once = at_most_once
-        self._codec = _codec_of(self.alias)
-        self._mark = b""
 
-    def _recall(self) -> Plan[list[Any] | None]:
-        """Return what is remembered, None where nothing is. One round trip."""
-        data = yield GET(self.key)
-        if data is None:
+def _blocking(
+    function: Callable[..., Any], memory_for: MemoryFor, lock_for: LockFor
+) -> Callable[..., Any]:
+    def blocking(*args: Any, **kwargs: Any) -> Any:
+        memory = memory_for(args, kwargs)
+        found = memory.recall()
+        if found is not None:
+            return result_of(found)
+        lock = lock_for(memory)
+        if lock.blocking:
+            lock.__enter__()
+        elif not lock.acquire():
             return None
-        found = self._codec.decode(self.name, data)
-        if not isinstance(found, list):  # a bare number needs no seal
-            raise Tampered(f"What is remembered of {self.name!r} is not what we wrote.")
-        return found  # pyright: ignore[reportUnknownVariableType]
+        with lock.taken():
+            found = memory.begin()
+            if found is not None:
+                return result_of(found)
+            result = function(*args, **kwargs)
+            memory.end(result)
+            return result
 
-    recall, arecall = both(_recall)
+    return blocking
 
-    def _begin(self) -> Plan[list[Any] | None]:
-        """Return what is remembered; None where the call is to be made by us."""
-        found = yield from self._recall()
-        if found is not None or not self._at_most_once:
-            return found
-        mark = self._codec.encode(self.name, [BEGUN, secrets.token_hex(12)])
-        if (yield from self._keep(mark)):
-            self._mark = mark
+
+def _awaiting(
+    function: Callable[..., Any], memory_for: MemoryFor, lock_for: LockFor
+) -> Callable[..., Any]:
+    async def awaiting(*args: Any, **kwargs: Any) -> Any:
+        memory = memory_for(args, kwargs)
+        found = await memory.arecall()
+        if found is not None:
+            return result_of(found)
+        lock = lock_for(memory)
+        if lock.blocking:
+            await lock.__aenter__()
+        elif not await lock.aacquire():
             return None
-        # Somebody was quicker: our lock must have been lost.
-        return (yield from self._recall()) or [BEGUN]
+        async with lock.taken() as held:
+            found = await memory.abegin()
+            if found is not None:
+                return result_of(found)
+            if memory.at_most_once and held.guard is not None:
+                # Nobody else will do it: a loss is no reason to break off.
+                held.guard.end()
+            result = await function(*args, **kwargs)
+            await memory.aend(result)
+            return result
 
-    begin, abegin = both(_begin)
-
-    def _end(self, result: object) -> Plan[None]:
-        """Remember the result."""
-        try:
-            data = self._codec.encode(self.name, [DONE, result])
-        except (NotSerializable, TooLarge) as error:
-            yield from self._keep(self._codec.encode(self.name, [DONE]))
-            error.add_note(f"{self.name!r} has run; its result is not remembered.")
-            raise
-        yield from self._keep(data)
-
-    end, aend = both(_end)
-
-    def _forget(self) -> Plan[bool]:
-        """Forget it; return whether it was remembered. One round trip."""
-        return bool((yield DEL(self.key)))
-
-    forget, aforget = both(_forget)
-
-    def _keep(self, data: bytes) -> Plan[bool]:
-        """Remember this; False where something else is remembered."""
-        args = (data, self._ttl, self._mark)
-        command = call(script("once_keep"), (self.key,), args, repeat=Repeat.SAFE)
-        ends = monotonic() + PATIENCE
-        while True:
-            try:
-                return bool((yield command))
-            except (Unavailable, WriteRefused) as error:
-                if monotonic() >= ends:
-                    error.add_note(f"What {self.name!r} did may not be remembered.")
-                    raise
-                yield Sleep(PAUSE)
-
-
-def _result(found: list[Any]) -> Any:
-    return found[1] if found[0] == DONE and len(found) > 1 else None
-
-
-@lru_cache(maxsize=64)
-def _codec_of(alias: Alias) -> Codec:
-    """Return the codec of memories: sealed whatever the cache's format is.
-
-    A scope of its own, so that nothing that was sealed elsewhere passes for one.
-    """
-    config = alias.config.codec
-    return Codec(
-        replace(
-            config,
-            format="sealed",
-            read_formats=("sealed",),
-            scope=f"{config.scope}\0once",
-        )
-    )
+    return awaiting
 
 
 def _milliseconds(ttl: Any) -> int:

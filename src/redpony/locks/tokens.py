@@ -14,7 +14,7 @@ import re
 import secrets
 import socket
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote, unquote_to_bytes
 
 GRANT: Final = 2.0
@@ -61,11 +61,11 @@ def grant_of(token: bytes) -> float:
 _LONGEST = 200
 
 
-def signer(identity: str | None) -> Callable[[bytes], bytes]:
+def signer(identity: Any) -> Callable[[bytes], bytes]:
     """Return what makes a token end in an identity; None leaves host and process."""
     if identity is None:
         return lambda token: token
-    if not isinstance(identity, str) or not 0 < len(identity) <= _LONGEST:  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(identity, str) or not 0 < len(identity) <= _LONGEST:
         raise ValueError(
             f"identity must be a text of 1 to {_LONGEST} characters, not {identity!r}"
         )
