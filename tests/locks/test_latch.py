@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from redpony.locks import Event, Latch, LockError
-from redpony.locks.crowd import Crowd
+from redpony.locks.crowd import Crowd, crowd_for
 from redpony.testing.chaos import Proxy
 from tests.colours import Both
 from tests.locks.children import Children
@@ -108,18 +108,36 @@ def test_a_thousand_tasks_keep_one_connection(make_cache: Any, server: Any) -> N
     assert asyncio.run(main()) == [True] * 1000
 
 
-def test_who_comes_after_the_question_asks_anew() -> None:
+def test_a_word_is_for_those_who_came_before_it() -> None:
     crowd = Crowd()
-    front, early = crowd.join(), crowd.join()
+    front, early = crowd.join(1), crowd.join(1)
     assert crowd.is_front(front)
-    crowd.cover()
-    late = crowd.join()
-    crowd.open()
-    assert early.is_open
-    assert not late.is_open
+    assert not crowd.is_front(early)
+    late = crowd.join(5)
+    crowd.release(5)
+    assert early.is_released
+    assert not late.is_released
+    # It asked before the latch opened, and came here after.
+    assert crowd.join(4).is_released
+    assert not crowd.join(5).is_released
     crowd.leave(front)
     assert crowd.is_front(late)
-    assert late.signal.is_set
+
+
+def test_who_waits_behind_another_goes_on_though_it_is_cleared_at_once(
+    event: Any, server: Any
+) -> None:
+    with ThreadPoolExecutor(5) as pool:
+        waiters = [pool.submit(event().target.wait, 60)]
+        queue = "redpony{:job}:event-waiting"
+        until(lambda: server.ask("ZCARD", queue) == 1, "somebody waits")
+        waiters += [pool.submit(event().target.wait, 60) for _ in range(4)]
+        crowd = crowd_for(event().target.alias.link, "redpony{:job}:event")
+        until(lambda: len(crowd._members) == 5, "all wait")
+        event().set()
+        event().clear()
+        assert not event().wait(0)
+        assert [each.result(30) for each in waiters] == [True] * 5
 
 
 def test_a_front_that_gives_up_is_followed(

@@ -1,9 +1,11 @@
 """The crowd inside a process: one of it waits at the server, the others for that one.
 
-All of a process who wait for one latch are released by the same word. So only the
-*front* of them asks the server and keeps a connection, and what it hears goes for all
-who were there when it asked. Who came later has to ask anew: the latch that was open
-may be another's by then. A front that was interrupted is replaced within `LOOKS`.
+All who wait for one latch are released by the same word. So each asks for itself once,
+when it comes, and then only the *front* of them asks, and keeps a connection. A word is
+the moment at which the latch opened, by the server's clock; it releases those who came
+before that moment. What they know of it is when it had opened last when they asked: so
+nobody is missed who was there, and nobody released who came when it was closed again.
+A front that was interrupted is replaced within `LOOKS`.
 """
 
 from __future__ import annotations
@@ -20,13 +22,12 @@ LOOKS: Final = 5.0
 
 
 class Member:
-    """A thread or task that waits."""
+    """A thread or task that waits; `since`: when the latch had opened last before."""
 
-    def __init__(self) -> None:
+    def __init__(self, since: int) -> None:
         self.signal = Signal()
-        self.is_covered = False
-        """Whether it was here when the front asked last."""
-        self.is_open = False
+        self.since = since
+        self.is_released = False
 
 
 class Crowd:
@@ -36,11 +37,14 @@ class Crowd:
         self._lock = threading.Lock()
         self._members: WeakSet[Member] = WeakSet()
         self._front: ref[Member] | None = None
+        self._opened = 0
 
-    def join(self) -> Member:
+    def join(self, since: int) -> Member:
         """Come to wait."""
-        member = Member()
+        member = Member(since)
         with self._lock:
+            # The word may have come while we asked.
+            member.is_released = self._opened > since
             self._members.add(member)
         return member
 
@@ -53,18 +57,13 @@ class Crowd:
                 return True
             return front is member
 
-    def cover(self) -> None:
-        """The front asks now, for all who are here."""
+    def release(self, opened: int) -> None:
+        """The latch has opened at this moment: for all who had come before."""
         with self._lock:
-            for each in self._members:
-                each.is_covered = True
-
-    def open(self) -> None:
-        """What the front asked for is open."""
-        with self._lock:
+            self._opened = max(self._opened, opened)
             for each in list(self._members):
-                if each.is_covered:
-                    each.is_open = True
+                if each.since < opened:
+                    each.is_released = True
                     each.signal.set()
 
     def leave(self, member: Member) -> None:
@@ -74,7 +73,8 @@ class Crowd:
             if self._front is None or self._front() is not member:
                 return
             self._front = None
-            after = next((each for each in self._members if not each.is_open), None)
+            waiting = (each for each in self._members if not each.is_released)
+            after = next(waiting, None)
             if after is not None:
                 self._front = ref(after)
                 after.signal.set()

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from redpony.alias import Alias
-from redpony.commands import DEL, Command
+from redpony.commands import Command, Repeat, call
 from redpony.errors import LockError
 from redpony.locks import tokens
-from redpony.locks.crowd import LOOKS, Member, crowd_for
+from redpony.locks.crowd import LOOKS, crowd_for
 from redpony.locks.terms import ALIVE
 from redpony.locks.waiting import Waiting, ends_of, whole
 from redpony.plan import Await, Plan, both
+from redpony.scripts import script
 
 monotonic = time.monotonic
 
@@ -36,19 +38,28 @@ class Counting(Waiting):
     def _wait(self, timeout: float | None = None) -> Plan[bool]:
         """Wait until it is open, so many seconds at most; return whether it is.
 
-        One round trip where it is, and where it opens; one a second meanwhile, for
-        all who wait in this process. Raises `Unavailable`.
+        True also where it was open meanwhile, and is closed again. One round trip where
+        it is open, two where it opens; one a second meanwhile, for all who wait in this
+        process. Raises `Unavailable`.
         """
         ends = ends_of(self.kind, timeout)
+        token = tokens.new_token(None)
+        reply = yield from self._asked(self._asking(token))
+        if reply[0] == 1:
+            return True
+        since = int(reply[1])
         crowd = crowd_for(self.alias.link, self.keys[0])
-        me = crowd.join()
+        me = crowd.join(since)
         try:
-            while not me.is_open:
-                if crowd.is_front(me):
-                    return (yield from self._wait_in_front(me, ends))
+            while not me.is_released:
                 left = LOOKS if ends is None else min(LOOKS, ends - monotonic())
-                if left <= 0:
-                    return (yield from self._wait_in_front(me, ends))
+                is_front = crowd.is_front(me)
+                if is_front or left <= 0:
+                    ask = partial(self._asking, token, since)
+                    reply = self._checked((yield from self._hear(token, ends, ask)))
+                    if reply[0] == 1:
+                        crowd.release(int(reply[1]))
+                    return bool(reply[0] == 1)
                 yield Await(me.signal, left)
                 me.signal.clear()
             return True
@@ -57,32 +68,28 @@ class Counting(Waiting):
 
     wait, awaited = both(_wait)
 
-    def _wait_in_front(self, me: Member, ends: float | None) -> Plan[bool]:
-        crowd = crowd_for(self.alias.link, self.keys[0])
-        token = tokens.new_token(None)
-        is_front = crowd.is_front(me)
+    def _asking(
+        self, token: bytes, since: int | None = None, is_last: bool = True
+    ) -> Command:
+        alive = b"%d" % (0 if is_last else int(ALIVE * 1000))
+        known = b"" if since is None else b"%d" % since
+        return self._call("latch_wait", token, self._total, self.ttl, alive, known)
 
-        def ask(is_last: bool) -> Command:
-            if is_front:
-                crowd.cover()
-            alive = 0 if is_last else int(ALIVE * 1000)
-            return self._call("latch_wait", token, self._total, self.ttl, b"%d" % alive)
-
-        is_open = self._checked((yield from self._hear(token, ends, ask)))[0] == 1
-        if is_open and is_front:
-            crowd.open()
-        return is_open
+    def _asked(self, command: Command) -> Plan[list[Any]]:
+        reply: list[Any] = yield command
+        return self._checked(reply)
 
     def closing(self) -> Plan[None]:
         """The plan that closes it; who waits goes on waiting."""
-        yield DEL(self.keys[0])
+        keys = self.keys[:1]
+        yield call(script("latch_close"), keys, repeat=Repeat.SAFE)
 
     def _lower(self, by: int) -> Plan[int]:
         args = (self._total, self.ttl, b"%d" % by)
-        reply = yield self._call("latch_down", tokens.new_token(None), *args)
-        return int(self._checked(reply)[1])
+        command = self._call("latch_down", tokens.new_token(None), *args)
+        return int((yield from self._asked(command))[1])
 
-    def _checked(self, reply: list[bytes]) -> list[bytes]:
+    def _checked(self, reply: list[Any]) -> list[Any]:
         if reply[0] == -1:
             raise LockError(
                 f"The {self.kind} {self.name!r} counts from {int(reply[1])}, "

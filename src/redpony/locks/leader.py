@@ -43,6 +43,10 @@ class Leadership(Lock):
 
     kind = "leadership"
 
+    def turn(self, token: bytes) -> Plan[Held | None]:
+        """The plan of one turn of a campaign."""
+        return (yield from self._take(True, TURN, token))
+
 
 class Leader(Running):
     """One of those who would lead under a name; at most one of all processes does.
@@ -207,7 +211,7 @@ class Leader(Running):
         while not self._is_stopped:
             token = self._sign(tokens.new_token(None))
             try:
-                held = yield from self._lock._take(True, TURN, token)  # noqa: SLF001
+                held = yield from self._lock.turn(token)
             except (Unavailable, WriteRefused) as error:
                 if not failures:
                     logger.warning("Nobody can be elected %r: %s", self.name, error)
@@ -234,6 +238,11 @@ class Leader(Running):
             self.resign()
         if self.on_elected is not None:
             self.on_elected(held)
+
+    def ended(self, held: Held) -> None:
+        """Say that a leadership is over."""
+        if self._held is held:
+            self._held = None
 
     def __repr__(self) -> str:
         return f"<Leader {self.name!r}{' leads' * self.is_leader}>"
@@ -265,8 +274,7 @@ class Term(Generic[R]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        if self._leader._held is self._held:  # noqa: SLF001
-            self._leader._held = None  # noqa: SLF001
+        self._leader.ended(self._held)
         if self._has_returned:
             # It was not given back, or was gone: its lease is over in time.
             return isinstance(error, (LockNotOwned, Unavailable))

@@ -1,6 +1,6 @@
--- Count a latch down, and wake all who wait when it is at zero.
+-- Count a latch down, and wake all who wait when it comes to zero.
 --
--- KEYS     as in _wake; the latch is a hash: total, left
+-- KEYS     as in latch_wait
 -- ARGV[1]  the call's token
 -- ARGV[2]  what mailboxes begin with
 -- ARGV[3]  what it counts from
@@ -13,21 +13,24 @@ local before = told(ARGV[1])
 if before then
   return {1, before}
 end
-local found = redis.call('HMGET', KEYS[1], 'total', 'left')
+local found = redis.call('HMGET', KEYS[1], 'total', 'left', 'opened')
 if found[1] and found[1] ~= ARGV[3] then
   return {-1, found[1]}
 end
-local left, by = tonumber(found[2] or ARGV[3]), tonumber(ARGV[5])
-if by == 0 then
-  return {1, string.format('%.0f', left)}
+local was = tonumber(found[2] or ARGV[3])
+local left = string.format('%.0f', math.max(was - tonumber(ARGV[5]), 0))
+if ARGV[5] == '0' then
+  return {1, left}
 end
-left = string.format('%.0f', math.max(left - by, 0))
 redis.call('HSET', KEYS[1], 'total', ARGV[3], 'left', left)
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
-if left == '0' then
-  local now = string.format('%.0f', now_in_ms())
-  for _, token in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], now, '+inf')) do
-    tell(token, 'open')
+if left == '0' and was > 0 then
+  local time = redis.call('TIME')
+  local now = math.max(time[1] * 1000000 + time[2], tonumber(found[3] or 0) + 1)
+  local opened = string.format('%.0f', now)
+  redis.call('HSET', KEYS[1], 'opened', opened)
+  for _, token in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+    tell(token, opened)
   end
   redis.call('DEL', KEYS[2])
 end
