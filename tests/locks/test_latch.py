@@ -121,6 +121,7 @@ def test_a_word_is_for_those_who_came_before_it() -> None:
     assert crowd.join(4).is_released
     assert not crowd.join(5).is_released
     crowd.leave(front)
+    assert late.signal.is_set
     assert crowd.is_front(late)
 
 

@@ -453,11 +453,12 @@ def test_what_must_not_be_begun_twice_is_not(
     assert diary() == ["begin a", "result b None"]
 
 
+@pytest.mark.parametrize("colour", ["sync", "async"])
 @pytest.mark.parametrize("mode", ["least", "most"])
 def test_who_was_stopped_beyond_its_lease_changes_no_result(
-    callers: Children, diary: Diary, mode: str
+    callers: Children, diary: Diary, mode: str, colour: str
 ) -> None:
-    callers.spawn("a", diary.path, 0.5, "sync", mode)
+    callers.spawn("a", diary.path, 0.5, colour, mode)
     diary.wait_for("begin a")
     callers.freeze("a")
     callers.spawn("b", diary.path, 0, "sync", mode)
