@@ -255,6 +255,19 @@ def test_a_call_that_is_sent_twice_counts_once(latch: Any) -> None:
     assert one.count() == 7
 
 
+def test_what_was_open_between_two_questions_is_not_missed(event: Any) -> None:
+    one = event()
+    ask, asking = one.target.alias.ask, one.target._asking
+    is_open, since = ask(asking(b"a token"))
+    assert is_open == 0
+    one.set()
+    one.clear()
+    is_open, opened = ask(asking(b"a token", int(since), is_last=False))
+    assert is_open == 1
+    assert int(opened) > int(since)
+    assert ask(asking(b"another", int(opened))) == [0, opened]
+
+
 def test_a_word_that_was_lost_is_asked_for_again(
     cache_on: Any, cold_server: Any
 ) -> None:
