@@ -14,6 +14,7 @@ what happened, where (never with a secret in it) and what to do.
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Literal
 
 from redis import exceptions as redis_errors
@@ -229,6 +230,10 @@ class LockNotOwned(LockError, redis_errors.LockNotOwnedError):
 
 class LockLost(LockNotOwned):
     """The lock was the caller's when the body began, and was not any more at its end."""
+
+
+class BrokenBarrier(LockError, threading.BrokenBarrierError):
+    """A party of the barrier has died, has waited too long, or has given up."""
 
 
 _BY_CODE: dict[str, type[ServerError]] = {

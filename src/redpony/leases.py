@@ -129,12 +129,14 @@ class Lease:
     @property
     def lost(self) -> Lost:
         """The mark that is set when it is lost; made for those who ask."""
-        with _lock:
-            if self._lost is None:
-                self._lost = Lost()
-                if self.is_lost:
-                    self._lost.set("")
-            return self._lost
+        if self._lost is None:
+            with _lock:
+                if self._lost is None:
+                    lost = Lost()
+                    if self.is_lost:
+                        lost.set("")
+                    self._lost = lost
+        return self._lost
 
     def tell(self, told: Callable[[], object]) -> None:
         """Have something called in the watchdog's thread when it is lost."""

@@ -14,7 +14,7 @@ from django.test import override_settings
 import redpony
 from redpony.conf import alias_config
 from redpony.errors import NoPermission
-from redpony.locks import Lock, LockError, Semaphore
+from redpony.locks import Barrier, Latch, Leader, Lock, LockError, Semaphore, once
 from redpony.locks.gate import Gate
 from redpony.management.rights import acl_rules
 from redpony.wire.handshake import Features
@@ -88,6 +88,7 @@ def exercise(cache) -> None:
             pass  # a key that is missing, or holds another type
     list(cache.iter_keys("*"))
     list(cache.sscan_iter("set"))
+    wait_for_nobody(cache.alias)
     if cache.colour.is_async:
         cache.colour.run(alocked(cache.target))
     else:
@@ -154,6 +155,27 @@ async def alocked(cache) -> None:
     await ataken(Lock("plain", using=cache.alias, plain=True))
     with contextlib.suppress(LockError):
         await ataken(Lock("replicated", using=cache.alias, replicas=1))
+
+
+def wait_for_nobody(alias) -> None:
+    """Use what is built on locks, and what one waits for."""
+    with Leader("job", using=alias) as held:
+        assert held.valid
+    for at_most_once in (False, True):
+        options = {"ttl": 5, "at_most_once": at_most_once, "using": alias}
+        done = once(f"job {at_most_once}", **options)(lambda: "done")
+        assert done() == "done"
+        assert done.forget()
+    latch = Latch("job", 1, using=alias)
+    assert not latch.wait(0.01)
+    latch.count_down()
+    assert latch.wait()
+    latch.reset()
+    barrier = Barrier("job", 1, using=alias)
+    assert barrier.wait() == 0
+    barrier.abort()
+    assert barrier.broken()
+    barrier.reset()
 
 
 def taken(lock) -> None:

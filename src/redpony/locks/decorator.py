@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import string
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from redpony.errors import InvalidSetting
 from redpony.locks import lockdep
 from redpony.locks.lock import Lock
+from redpony.locks.naming import naming
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,13 +38,10 @@ def locked(
         raise InvalidSetting("otherwise is for blocking=False: nobody waits")
 
     def decorate(function: F) -> F:
-        signature = inspect.signature(function)
-        _check(name, signature, function)
+        name_for = naming("locked", name, function)
 
         def lock_for(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Lock:
-            bound = signature.bind(*args, **kwargs)
-            bound.apply_defaults()
-            lock = Lock(name.format(**bound.arguments), **options)
+            lock = Lock(name_for(args, kwargs), **options)
             if lockdep.watching:
                 lock.family = lockdep.family_of_template(name)
             return lock
@@ -79,19 +76,3 @@ def locked(
         return blocking  # type: ignore[return-value]
 
     return decorate
-
-
-def _check(name: str, signature: inspect.Signature, function: Any) -> None:
-    """Refuse a name that asks for what the function does not take."""
-    wanted = {
-        part.partition(".")[0].partition("[")[0]
-        for _, part, _, _ in string.Formatter().parse(name)
-        if part is not None
-    }
-    unknown = wanted - set(signature.parameters)
-    if unknown:
-        takes = ", ".join(signature.parameters) or "nothing"
-        raise InvalidSetting(
-            f"@locked({name!r}): {function.__qualname__} takes no "
-            f"{', '.join(sorted(map(repr, unknown)))}, only {takes}"
-        )

@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from redpony import events
-from redpony.alias import Alias, Watch
+from redpony.alias import Alias, Watch, alias_for
+from redpony.conf import alias_config
 from redpony.errors import RedponyError, ServerError, Unavailable
 from redpony.plan import Plan, TwoColoured, finish
 
 R = TypeVar("R")
+
+
+def alias_of(using: str | Alias) -> Alias:
+    """Return the alias that is named, or the one that is given."""
+    return alias_for(alias_config(using)) if isinstance(using, str) else using
 
 
 class Running(TwoColoured):

@@ -4,6 +4,7 @@
 grant is for how long a waiter is handed a lock before it has said that it knows, in ms.
 A plain lock's begin with "rn".
 Where it weighs more than one place of a semaphore, `wWEIGHT.` comes before the host.
+A leader's ends in its identity, as in a URL, in place of host and process.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import os
 import re
 import secrets
 import socket
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import quote, unquote_to_bytes
 
 GRANT: Final = 2.0
 """Seconds that a waiter who is handed a lock has it before it takes its whole lease.
@@ -55,3 +58,24 @@ def new_token(lease: float | None, weight: int = 1, *, is_plain: bool = False) -
 def grant_of(token: bytes) -> float:
     """Return for how many seconds a waiter with this token is given the lock."""
     return int(token.split(b".", 3)[2]) / 1000 if _ours.match(token) else GRANT
+
+
+_LONGEST = 200
+
+
+def signer(identity: Any) -> Callable[[bytes], bytes]:
+    """Return what makes a token end in an identity; None leaves host and process."""
+    if identity is None:
+        return lambda token: token
+    if not isinstance(identity, str) or not 0 < len(identity) <= _LONGEST:
+        raise ValueError(
+            f"identity must be a text of 1 to {_LONGEST} characters, not {identity!r}"
+        )
+    tail = quote(identity, safe="").encode()
+    return lambda token: b".".join((*token.split(b".", 3)[:3], tail))
+
+
+def signature(token: bytes) -> str:
+    """Return what a token ends in; all of it where it is none of ours."""
+    tail = token.split(b".", 3)[3] if _ours.match(token) else token
+    return unquote_to_bytes(tail).decode(errors="backslashreplace")

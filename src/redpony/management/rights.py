@@ -63,6 +63,9 @@ _LOCK: Final = (GET, ZSCORE, BLPOP, WAIT)
 LOCK_SCRIPTS: Final = (
     *("lock_acquire", "lock_release", "lock_cancel", "lock_extend"),
     *("semaphore_acquire", "semaphore_release", "semaphore_extend", "semaphore_room"),
+    "once_keep",
+    *("latch_wait", "latch_down", "latch_close"),
+    *("barrier_wait", "barrier_break", "barrier_look"),
 )
 INTERNAL_KEYS: Final = f"{INTERNAL}*"
 
