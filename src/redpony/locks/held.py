@@ -98,6 +98,8 @@ class Held(Running):
 
     def _owned(self) -> Plan[bool]:
         """Return whether this holding is the server's, too. One round trip."""
+        if self.lease.is_parents:
+            return False
         return (yield from self.terms.has(self.token))
 
     owned, aowned = both(_owned)
