@@ -132,7 +132,9 @@ def read(path: Path) -> History:
     lines = [line.split() for line in path.read_text().splitlines()]
     has: dict[tuple[str, str], Holding] = {}
     wants: dict[tuple[str, str], Waiting] = {}
-    for at, pid, what, name, who, *rest in sorted(lines, key=lambda each: float(each[0])):
+    for at, pid, what, name, who, *rest in sorted(
+        lines, key=lambda each: float(each[0])
+    ):
         history.counts[what] += 1
         moment, me = float(at), (pid, who)
         if what in ("enter", "late", "quit") and me in wants:

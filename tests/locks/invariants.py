@@ -3,7 +3,7 @@
 `CHECKS` holds what a history shows. A check returns what it complains about, in
 words. What no history shows has a test of its own:
 
-    I7   test_twice.py: each script twice, in each state (and `doubling`, in the runs)
+    I7   test_scripts.py: each script twice, in each state (and `doubling`, in the runs)
     I8   test_steps.py: cancelled at every await; test_interrupts.py: at every bytecode
     I10  test_promises.py: the keys of any name lie in one slot
     I11  test_line.py: a forked child; test_promises.py: one that waits, one that takes
@@ -143,9 +143,7 @@ def crashes_are_got_over(history: History) -> list[str]:
         for since, until in history.idle(name):
             allowed = LEASE + SLICE + history.slack + 1
             allowed += sum(
-                seconds
-                for at, seconds in history.delays
-                if since - 10 <= at <= until
+                seconds for at, seconds in history.delays if since - 10 <= at <= until
             )
             if until - since > allowed:
                 complaints.append(
@@ -260,4 +258,6 @@ def both_sides_get_it(history: History) -> list[str]:
     """Readers and writers, light ones and heavy ones: each gets its turn."""
     got = Counter((each.name, each.weight) for each in history.holdings)
     wanted = [("r", 1), ("r", LIMITS["r"]), ("s", 1), ("s", 2), ("s", 3)]
-    return [f"nobody of weight {each[1]} had {each[0]}" for each in wanted if not got[each]]
+    return [
+        f"nobody of weight {each[1]} had {each[0]}" for each in wanted if not got[each]
+    ]

@@ -99,7 +99,14 @@ class Run:
             "doubles": doubles,
         }
         process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "tests.locks.contender", json.dumps(job)],
+            [
+                sys.executable,
+                "-W",
+                "error",
+                "-m",
+                "tests.locks.contender",
+                json.dumps(job),
+            ],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             stderr=self._errors,
@@ -186,14 +193,10 @@ class Run:
         ):  # fmt: skip
             setattr(history, name, getattr(known, name))
         history.entries = self.register.entries
-        history.delays += [
-            (each.at, LEASE + GRANT) for each in history.told("echo")
-        ]
+        history.delays += [(each.at, LEASE + GRANT) for each in history.told("echo")]
         ends = time.monotonic() + LEASE + 2 * ALIVE + 5 + history.slack
         while time.monotonic() < ends:
-            history.left = {
-                key for key in list(keys()) if not key.endswith(b":fence")
-            }
+            history.left = {key for key in list(keys()) if not key.endswith(b":fence")}
             if not history.left:
                 break
             time.sleep(0.1)

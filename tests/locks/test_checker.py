@@ -180,7 +180,9 @@ def test_what_a_server_forgot_excuses_no_fence(tmp_path: Path) -> None:
 
 
 def test_the_dead_want_nothing(tmp_path: Path) -> None:
-    text = also("2.0 7 want a t0 ever", "30.0 8 want a t0 ever", "30.1 8 enter a t0 110 1")
+    text = also(
+        "2.0 7 want a t0 ever", "30.0 8 want a t0 ever", "30.1 8 enter a t0 110 1"
+    )
     assert violations(told(tmp_path, text, deaths={"7": 2.1})) == {}
 
 

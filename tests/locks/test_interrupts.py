@@ -8,12 +8,14 @@ once, in turn; none is left to chance.
 from __future__ import annotations
 
 import dis
+import functools
+import gc
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import pytest
@@ -52,14 +54,28 @@ def strike(what: Any, frame: object = None) -> None:
     raise what
 
 
+@functools.cache
+def handlers(code: CodeType) -> list[Any]:
+    return list(dis.Bytecode(code).exception_entries)
+
+
+def handler(code: CodeType, offset: int) -> int | None:
+    """Return where it goes on if the instruction at an offset raises."""
+    for each in handlers(code):
+        if each.start <= offset < each.end:
+            return int(each.target)
+    return None
+
+
 class Interrupted:
     """Runs something, and raises in it at the n-th place where a signal could."""
 
     def __init__(self, place: int) -> None:
         self.place = place
         self.met = 0
+        self.at = ""
         self.raises = STOPS[place % len(STOPS)]
-        self._before: dict[FrameType, str] = {}
+        self._before: dict[FrameType, int] = {}
 
     def run(self, work: Callable[[], object]) -> bool:
         """Return whether there was such a place."""
@@ -84,11 +100,18 @@ class Interrupted:
     def _step(self, frame: FrameType, event: str, arg: object) -> Any:
         if event != "opcode":
             return self._step
-        before = self._before.get(frame, "")
-        self._before[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
-        if before.startswith(LOOKS):
+        code, here = frame.f_code, frame.f_lasti
+        before = self._before.get(frame, here)
+        self._before[frame] = here
+        if (
+            dis.opname[code.co_code[before]].startswith(LOOKS)
+            # What is raised here must be met by whoever would have met it there.
+            and handler(code, before) == handler(code, here)
+        ):
             self.met += 1
             if self.met == self.place + 1:
+                where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+                self.at = f"at place {self.place}, {where}"
                 strike(self.raises)
         return self._step
 
@@ -186,6 +209,7 @@ def a_place(name: str) -> Callable[[], object]:
     return work
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize(
     "setting",
     [free, by_plan, behind_one_here, behind_a_stranger, before_one_here, a_place],
@@ -198,30 +222,34 @@ def test_a_lock_survives_an_interrupt_at_any_bytecode(
         pass
     followers.clear()
     number = 0
+    places: list[str] = []
     while True:
-        work = setting(f"job{number}")
-        if not Interrupted(number).run(work):
+        each = Interrupted(number)
+        if not each.run(setting(f"job{number}")):
             break
+        places.append(each.at)
         number += 1
     assert number > 30
     for thread in followers:
         thread.join(30)
         assert not thread.is_alive()
-    for each in range(number):
+    # What an interrupt has cut off may be kept by its traceback until then.
+    gc.collect()
+    for number, at in enumerate(places):
         # Whatever became of it is over with its lease; here, and for others.
         if setting is a_place:
-            claim: Any = Semaphore(f"job{each}", 1)
+            claim: Any = Semaphore(f"job{number}", 1)
         else:
-            claim = Lock(f"job{each}")
-        assert claim.acquire(blocking_timeout=20), each
+            claim = Lock(f"job{number}")
+        assert claim.acquire(blocking_timeout=20), at
         claim.release()
-        other = Rival(f"job{each}")
+        other = Rival(f"job{number}")
         other.gate = Gate()
-        assert other.acquire(blocking_timeout=20), each
+        assert other.acquire(blocking_timeout=20), at
         other.release()
     until(lambda: left_in_use(link) == 0, "no connection is lost")
     until(
-        lambda: not [key for key in place.keys() if not key.endswith(b":fence")],
+        lambda: not [key for key in list(place.keys()) if not key.endswith(b":fence")],
         "nothing is left",
     )
     until(lambda: not leases.kept(), "no lease is looked after")

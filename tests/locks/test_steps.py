@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -23,7 +23,9 @@ Operation = Callable[[], Coroutine[Any, Any, Any]]
 class Cancelled:
     """Awaits a coroutine in a task, and cancels the task at its n-th suspension."""
 
-    def __init__(self, operation: Coroutine[Any, Any, Any], step: int, when: str) -> None:
+    def __init__(
+        self, operation: Coroutine[Any, Any, Any], step: int, when: str
+    ) -> None:
         self.operation = operation
         self.step = step
         self.when = when
@@ -75,7 +77,7 @@ def place(cache_on: Any, valkey: Server) -> Server:
 
 
 def left(place: Server) -> list[bytes]:
-    return [key for key in place.keys() if not key.endswith(b":fence")]
+    return [key for key in list(place.keys()) if not key.endswith(b":fence")]
 
 
 class Rival(Lock):
@@ -97,7 +99,7 @@ class Setting:
         self.place = place
         self.helpers: list[asyncio.Task[Any]] = []
 
-    async def __aenter__(self) -> Setting:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -133,7 +135,7 @@ class Extended(Setting):
 class BehindOneHere(Setting):
     """In line behind a task of this process, which gives it back in its time."""
 
-    async def __aenter__(self) -> Setting:
+    async def __aenter__(self) -> Self:
         taken = asyncio.Event()
 
         async def hold() -> None:
@@ -154,7 +156,7 @@ class BehindOneHere(Setting):
 class BehindAStranger(BehindOneHere):
     """In line behind another process, which hands it over."""
 
-    async def __aenter__(self) -> Setting:
+    async def __aenter__(self) -> Self:
         taken = asyncio.Event()
 
         async def hold() -> None:
@@ -169,10 +171,6 @@ class BehindAStranger(BehindOneHere):
 
 class BeforeOthers(BehindOneHere):
     """With one more of this process behind it, to whom it is handed on."""
-
-    async def __aenter__(self) -> Setting:
-        await super().__aenter__()
-        return self
 
     async def operation(self) -> None:
         async def follow() -> None:
@@ -207,7 +205,7 @@ class Impatient(BehindAStranger):
 class Place(Setting):
     """A place of a semaphore, with somebody in the way."""
 
-    async def __aenter__(self) -> Setting:
+    async def __aenter__(self) -> Self:
         taken = asyncio.Event()
 
         class Elsewhere(Semaphore):

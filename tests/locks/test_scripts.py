@@ -1,8 +1,8 @@
-"""Sent twice, done once: each script of locks and semaphores, in each state (I7).
+"""The scripts of locks and semaphores, one at a time, in each state of a line.
 
-A network may deliver a command twice, and a client that got no answer sends it again.
-The second one finds what the first one made, and leaves the server as it is, but for
-how long things last.
+Sent twice, done once (I7): a network may deliver a command twice, and a client that
+got no answer sends it again. The second one finds what the first one made, and leaves
+the server as it is, but for how long things last.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Stage:
     def state(self) -> dict[bytes, Any]:
         """Return all there is, but for times and fences; who is in line, in order."""
         found: dict[bytes, Any] = {}
-        for key in self.server.keys():
+        for key in list(self.server.keys()):
             if key.endswith(b":fence"):
                 continue
             kind = self.server.ask("TYPE", key)
@@ -172,3 +172,56 @@ def test_a_sign_of_life_keeps_ones_place(stage: Stage) -> None:
     assert line == [
         value for key, value in stage.state().items() if key.endswith(b":queue")
     ]
+
+
+@pytest.mark.forms("single")
+@pytest.mark.parametrize("state", STATES)
+def test_nothing_is_without_an_end(
+    stage: Stage, state: Callable[[Stage], None]
+) -> None:
+    """Whoever dies now leaves nothing behind for good (I9)."""
+    state(stage)
+    for key in list(stage.server.keys()):
+        assert stage.server.ask("PTTL", key) > 0, key
+
+
+@pytest.mark.forms("single")
+def test_a_newcomer_does_not_pass_by_a_line(stage: Stage) -> None:
+    """Not even where the holder is gone, and nobody in line has noticed."""
+    in_line(stage)
+    stage.server.ask("DEL", stage.terms.keys[0])
+    newcomer = new_token(None, stage.terms.weight)
+    assert _meaning(stage.take(newcomer, waits=False)) == 0
+    assert _meaning(stage.take(newcomer)) == 0
+    assert _meaning(stage.take(stage.third)) == 0
+    assert _meaning(stage.take(stage.me)) == 1
+
+
+@pytest.mark.forms("single")
+@pytest.mark.parametrize("how", ["release", "cancel"])
+def test_the_dead_in_line_are_passed_by(stage: Stage, how: str) -> None:
+    """Who has given no sign of life in time is granted nothing."""
+    others(stage)
+    stage.do(stage.terms.acquire(stage.me, LEASE, ALIVE, 0))
+    stage.take(stage.third)
+    alive = next(key for key in list(stage.server.keys()) if key.endswith(b":alive"))
+    stage.server.ask("ZADD", alive, 1, stage.me)
+    stage.do(COMMANDS[how](_as(stage, stage.other)))
+    assert _meaning(stage.take(stage.third, waits=False)) == 1
+
+
+def _as(stage: Stage, token: bytes) -> Stage:
+    other = Stage(stage.server, stage.link, stage.terms)
+    other.me = token
+    return other
+
+
+@pytest.mark.forms("single")
+def test_a_lock_that_is_given_back_is_handed_over_at_once(stage: Stage) -> None:
+    """The same command puts it in the mailbox of who is first: no wake-up is lost."""
+    in_line(stage)
+    stage.give_back(stage.other)
+    state = stage.state()
+    assert state[stage.terms.mailboxes + stage.me] == 1
+    held = state[str(stage.terms.keys[0]).encode()]
+    assert held in (stage.me, [stage.me])
