@@ -243,14 +243,20 @@ SETTINGS = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("scripts", ["known", "forgotten"])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_cancelled_at_every_await(
-    place: Server, setting: type[Setting], when: str
+    place: Server, setting: type[Setting], when: str, scripts: str
 ) -> None:
+    """Whether or not the server knows the scripts, which are sent whole if not."""
+
     async def main() -> int:
-        await Lock("job").alocked()  # connected
+        async with setting(place) as each:
+            await each.operation()
         for step in range(1000):
+            if scripts == "forgotten":
+                place.ask("SCRIPT", "FLUSH")
             async with setting(place) as each:
                 cut = Cancelled(each.operation(), step, when)
                 was_cancelled = await cut.run()

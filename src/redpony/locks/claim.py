@@ -335,6 +335,10 @@ class Claim(Running, Generic[T]):
         except Unavailable as error:
             self._run(held.giving_back(error))
             return True
+        except BaseException:
+            # Interrupted before it was done, perhaps: nobody else would do it.
+            undo(self.alias.link, held.terms.cancel(held.token))
+            raise
         finally:
             held.gate.freed(lease)
         if reply[0] != 1:

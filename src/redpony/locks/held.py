@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from redpony.errors import LockError, LockLost, Unavailable
-from redpony.leases import Lease, Lost
+from redpony.errors import LockError, LockLost, RedponyError, Unavailable
+from redpony.leases import Lease, Lost, undo
 from redpony.locks.gate import Gate, Place
 from redpony.locks.guard import Guard
 from redpony.locks.running import Running
@@ -214,6 +214,12 @@ class Held(Running):
                 else:
                     yield terms.cancel(after.token)
                     return
+        except RedponyError:
+            raise
+        except BaseException:
+            # Interrupted before it was done, perhaps: nobody else would do it.
+            undo(self.alias.link, terms.cancel(self.token))
+            raise
         finally:
             gate.freed(lease)
 
