@@ -183,6 +183,14 @@ MUTANTS = [
         STEPS,
     ),
     Mutant(
+        "a release that is cancelled, and left at that",
+        "locks/held.py",
+        "            undo(self.alias.link, terms.cancel(self.token))\n",
+        "",
+        STEPS,
+        "forgotten",
+    ),
+    Mutant(
         "a child that believes to be its parent",
         "leases.py",
         "        lease.is_lost = lease.is_parents = True\n",
