@@ -225,3 +225,23 @@ def test_a_lock_that_is_given_back_is_handed_over_at_once(stage: Stage) -> None:
     assert state[stage.terms.mailboxes + stage.me] == 1
     held = state[str(stage.terms.keys[0]).encode()]
     assert held in (stage.me, [stage.me])
+
+
+@pytest.mark.forms("single")
+def test_who_comes_in_together_has_fences_apart(cache_on: Any, server: Server) -> None:
+    """Who notices that there is room lets in others, too: his fence is his own."""
+    link = cache_on(server).alias.link
+    terms = Shares("redpony{:job}:semaphore", 2, 2)
+    stage = Stage(server, link, terms)
+    others(stage)
+    light = Shares("redpony{:job}:semaphore", 2)
+    first, second = (new_token(None) for _ in "12")
+    for token in (first, second):
+        assert link.blocking.ask(light.acquire(token, LEASE, ALIVE, 0))[0] == 0
+    for key in terms.keys[0], terms.keys[-1]:
+        server.ask("DEL", key)
+    said, mine = link.blocking.ask(light.acquire(first, LEASE, ALIVE, 0))
+    theirs = server.ask("LRANGE", light.mailboxes + second, 0, -1)
+    assert said == 1
+    assert [int(mine)] < [int(fence) for fence in theirs]
+    assert first not in b" ".join(server.keys())

@@ -33,8 +33,8 @@ if redis.call('EXISTS', KEYS[2]) == 1 then
   if redis.call('ZSCORE', KEYS[1], token) then
     admit(token, now, ARGV[3])
     settle(now, sum)
-    redis.call('DEL', ARGV[2] .. token)
-    return {1, redis.call('GET', KEYS[4])}
+    -- The last fence may be that of another one, who was let in after it.
+    return {1, redis.call('LPOP', ARGV[2] .. token)}
   end
 end
 if redis.call('EXISTS', KEYS[2]) == 0 and sum + weight(token) <= limit then
