@@ -15,7 +15,8 @@ A line is a moment of the clock that all processes share, a process, and
     torn NAME WHO FENCE           entered again and was somebody else, or was put out
     stolen NAME WHO FENCE         a token that nobody ever gave had something to release
     twice - WHO                   a command was sent twice
-    echo - WHO                    a command to acquire was sent again, much later
+    copy - WHO                    a command was sent once more, much later
+    echo - WHO                    such a one that may take a lock is about to be, or was
 
 "Surely" is by the holder's own clock: its lease had time left *after* the moment was
 read, so nothing that stops a process can make the line untrue.

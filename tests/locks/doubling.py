@@ -28,7 +28,7 @@ class Doubled(Alias):
 
     Of two answers the plan gets either one where the command says that they are
     alike, and else the first. `late` is from when on copies may arrive late, and answers
-    be lost. `tell` is told of what was sent "twice", and of an "echo" by which a lock
+    be lost. `tell` is told of what was sent "twice", of a late "copy", and of an "echo" by which a lock
     may be taken.
     """
 
@@ -94,6 +94,7 @@ class Doubled(Alias):
             return
 
         def deliver() -> None:
+            self._tell("copy")
             if takes:
                 self._tell("echo")
             with contextlib.suppress(RedponyError):

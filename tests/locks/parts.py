@@ -120,7 +120,7 @@ def figures(run: Run, history: History) -> Figures:
         "hand-overs": handed_over(history),
         **done,
         "duplicates": counts["twice"],
-        "late duplicates": counts["echo"] // 2,
+        "late duplicates": counts["copy"],
         "cancellations": counts["cancelled"],
         "lost": counts["lost"],
         "writes": counts["accepted"],
@@ -145,4 +145,5 @@ TROUBLES = {
     "kill", "stop", "cut", "cut_requests", "hold_back", "stall", "hang_up",
     "forget_scripts", "pause", "out_of_memory", "flush", "restart", "forward", "back",
     "promote", "failover", "death_of_the_primary", "death_of_a_primary", "move_a_slot",
+    "sleep_of_the_primary",
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from redpony import leases
 from redpony.leases import TICK
 from redpony.locks import Lock, LockError, LockLost, LockNotOwned
 from redpony.locks.gate import Gate
@@ -226,6 +228,34 @@ def test_the_deadline_is_counted_from_before_the_request(
         assert held.lease.until <= asked + 10 + TICK
         assert server.ask("PTTL", lock.key) / 1000 >= held.remaining
         lock.release()
+
+
+def test_the_server_never_counts_less_than_the_holder(place: Server) -> None:
+    """It knows whole milliseconds: a part of one more is one more."""
+    with Lock("job", timeout=5) as warm:
+        warm.extend(1)  # the server knows the scripts
+    lock = Lock("job", timeout=5.0001)
+    asked: list[str] = []
+    with place.connect() as client, client.monitor() as monitor:
+        with lock as held:
+            lasts = [held.lease.seconds]
+            for seconds in (7.0001, 9.0009):
+                before = time.monotonic()
+                lock.extend(seconds, replace_ttl=True)
+                lasts.append(held.lease.until - before)
+            before = time.monotonic()
+            leases.renew(held.lease.link, [held.lease])
+            lasts.append(held.lease.until - before)
+        place.ask("ECHO", "over")
+        while "over" not in (said := monitor.next_command()["command"]):
+            if said.startswith(("EVALSHA", "EVAL ")):
+                asked.append(said)
+    # A waiter's sign of life stands beside the lease, and is shorter.
+    spans = [max(map(int, re.findall(r" (\d{4})\b", said))) for said in asked[:4]]
+    assert spans[:2] == [5001, 7001]
+    # The moments that it was counted from lie apart by some microseconds.
+    for span, last in zip(spans, lasts, strict=True):
+        assert span > last * 1000 - 0.5
 
 
 def test_a_task_is_cancelled_by_the_deadline_of_its_lock(place: Server) -> None:

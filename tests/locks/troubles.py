@@ -136,7 +136,16 @@ def of_sentinel(run: Run, group: Sentinel) -> list[Trouble]:
             old.start()
             in_order()
 
-    return [failover, death_of_the_primary]
+    def sleep_of_the_primary() -> None:
+        """It wakes up, and goes on to give out locks until it is told."""
+        old = group.primary
+        with run.outage(forgets=True):
+            old.pause()
+            group.await_primary_other_than(old)
+            old.resume()
+            in_order()
+
+    return [failover, death_of_the_primary, sleep_of_the_primary]
 
 
 def of_cluster(run: Run, group: Cluster) -> list[Trouble]:

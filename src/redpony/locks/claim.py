@@ -38,7 +38,7 @@ from redpony.errors import (
     Unavailable,
     UnknownCommand,
 )
-from redpony.leases import Lease, keep, undo
+from redpony.leases import Lease, in_ms, keep, undo
 from redpony.locks import tokens
 from redpony.locks.gate import Contender, Gate, Place, gate_for
 from redpony.locks.guard import Guard
@@ -179,7 +179,7 @@ class Claim(Running, Generic[T]):
         patience = self.blocking_timeout
         waits = self.blocking and (patience is None or patience > 0)
         seconds = self.timeout or self.lease
-        span = max(int(seconds * 1000), 1)
+        span = in_ms(seconds)
         command = self.terms.acquire(me.token, span, ALIVE if waits else 0, 0)
         asked = monotonic()
         try:
@@ -231,7 +231,7 @@ class Claim(Running, Generic[T]):
         """Stand in the server's line, if this is not done yet, until it is our turn."""
         terms = self.terms
         seconds = self.timeout or self.lease
-        span = max(int(seconds * 1000), 1)
+        span = in_ms(seconds)
         in_line = me.place is Place.IN_LINE
         asked, left = me.asked, me.left
         trouble: float | None = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from redpony.errors import LockError, LockLost, RedponyError, Unavailable
-from redpony.leases import Lease, Lost, undo
+from redpony.leases import Lease, Lost, in_ms, undo
 from redpony.locks.gate import Gate, Place
 from redpony.locks.guard import Guard
 from redpony.locks.running import Running
@@ -148,7 +148,7 @@ class Held(Running):
             raise self.gone()
         now = monotonic()
         span = ends - now
-        command = self.terms.extend(self.token, max(int(span * 1000), 1))
+        command = self.terms.extend(self.token, in_ms(span))
         if not (yield command):
             lease.lose("somebody else has ended it")
             raise self.gone()
