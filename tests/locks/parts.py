@@ -29,11 +29,12 @@ def single(
         with Run(location, directory, seconds, seed) as run, inspected(server, run):
             run.through(
                 [
-                    *(run.kill, run.stop, run.kill),
+                    run.kill,
                     *troubles.of_network(run, proxy),
                     *troubles.of_server(run, server),
                     *troubles.of_memory(run, server),
-                ]
+                ],
+                first=[run.kill, run.stop],
             )
             return run, run.finish(server.keys)
 
@@ -44,7 +45,7 @@ def clock(
     """One server whose clock is set forward and back."""
     with Clocked(flavour) as server:
         with Run(server.url(), directory, seconds, seed) as run, inspected(server, run):
-            run.through([run.kill, run.stop, *troubles.of_clock(run, server)])
+            run.through([run.kill, run.stop], first=troubles.of_clock(run, server))
             return run, run.finish(server.keys)
 
 
@@ -57,11 +58,8 @@ def of_group(make: Any, what: Any) -> Part:
         with make(flavour) as group:
             with Run(group.url(), directory, seconds, seed) as run:
                 run.through(
-                    [
-                        *(run.kill, run.stop),
-                        *what(run, group),
-                        *troubles.of_group(run, group),
-                    ]
+                    [run.kill, run.stop, *troubles.of_group(run, group)],
+                    first=what(run, group),
                 )
                 return run, run.finish(group.keys)
 

@@ -166,13 +166,15 @@ class Run:
                 # Who was given a lock before may learn of it up to a grant later.
                 self.history.losses.append((began, ended + GRANT))
 
-    def through(self, troubles: list[Callable[[], Any]]) -> None:
+    def through(
+        self, troubles: list[Callable[[], Any]], first: list[Callable[[], Any]]
+    ) -> None:
         """Let one trouble after the other happen; each once before any comes again."""
         time.sleep(max(self.calm - time.monotonic(), 0))
-        deck: list[Callable[[], Any]] = []
+        deck = [*first]
         while time.monotonic() < self.ends - QUIET:
             if not deck:
-                deck = list(troubles)
+                deck = [*troubles, *first]
                 self.rng.shuffle(deck)
             time.sleep(self.rng.random() * 0.3)
             trouble = deck.pop()
