@@ -338,6 +338,11 @@ def _step(lease: Lease) -> float:
     return min(max(lease.seconds / 8, BRIEF), TICK)
 
 
+def in_ms(seconds: float) -> int:
+    """Return so many seconds as the server counts them: never less, and never 0."""
+    return max(math.ceil(seconds * 1000), 1)
+
+
 def look(leases: list[Lease]) -> None:
     """Renew what is due, and mark what is lost."""
     now = monotonic()
@@ -356,8 +361,7 @@ def renew(link: Any, leases: list[Lease]) -> None:
     now = monotonic()
     spans = [lease.goal - now for lease in leases]
     commands = [
-        lease.renewal(max(int(span * 1000), 1))
-        for lease, span in zip(leases, spans, strict=True)
+        lease.renewal(in_ms(span)) for lease, span in zip(leases, spans, strict=True)
     ]
     replies: Replies = link.blocking.ask_all(Batch(commands))
     for lease, span, reply in zip(leases, spans, replies, strict=True):

@@ -303,6 +303,10 @@ class Claim(Contending[T]):
         except (Unavailable, UnknownCommand, NoPermission) as error:
             self._run(held.giving_back(error))
             return True
+        except BaseException:
+            # Interrupted before it was done, perhaps: nobody else would do it.
+            undo(self.alias.link, held.terms.cancel(held.token))
+            raise
         finally:
             gate.freed(held)
         if reply != 1:

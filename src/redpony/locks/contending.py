@@ -19,6 +19,7 @@ from redpony.errors import (
     Unavailable,
     UnknownCommand,
 )
+from redpony.leases import in_ms
 from redpony.locks import tokens
 from redpony.locks.gate import Contender, Gate, Place
 from redpony.locks.running import Running
@@ -54,7 +55,7 @@ class Contending(Running, Generic[T]):
     @property
     def _span(self) -> int:
         """The length of a lease on the server, in milliseconds."""
-        return max(int((self.timeout or self.lease) * 1000), 1)
+        return in_ms(self.timeout or self.lease)
 
     def _contend(
         self, gate: Gate, me: Contender, blocking: bool, ends: float | None

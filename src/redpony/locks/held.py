@@ -17,7 +17,7 @@ from redpony.errors import (
     Unavailable,
     UnknownCommand,
 )
-from redpony.leases import Lease
+from redpony.leases import Lease, in_ms, undo
 from redpony.locks.gate import Contender, Gate, Place
 from redpony.locks.guard import Guard
 from redpony.locks.running import Running
@@ -161,6 +161,8 @@ class Held(Lease, Running):
 
     def _owned(self) -> Plan[bool]:
         """Return whether this holding is the server's, too. One round trip."""
+        if self.is_parents:
+            return False
         return (yield from self.terms.has(self.token))
 
     owned, aowned = both(_owned)
@@ -207,7 +209,7 @@ class Held(Lease, Running):
         if self.remaining <= 0:
             raise self.gone()
         span = ends - monotonic()
-        if not (yield self.renewal(max(int(span * 1000), 1))):
+        if not (yield self.renewal(in_ms(span))):
             self.lose("somebody else has ended it")
             raise self.gone()
         self.until = ends
@@ -239,49 +241,61 @@ class Held(Lease, Running):
         was_lost = self.stands <= 0
         is_second = self.is_over and met is None
         self.end()
-        token, mine = self.token, True
         doubt = met if isinstance(met, Unavailable) else None
         try:
             if terms.is_plain and met is None and not was_lost:
                 doubt = yield from self._giving_natively()
                 if doubt is None and self.is_given:
                     return
-            while True:
-                after = None if was_lost else gate.following(self)
-                asked = monotonic()
-                command = terms.release(
-                    token,
-                    after.token if after else b"",
-                    after.waited if after else 0.0,
-                )
-                try:
-                    if doubt is not None and doubt.outcome != "unknown":
-                        raise doubt
-                    reply = yield command
-                except Unavailable as error:
-                    if doubt is not None or error.outcome != "unknown":
-                        raise
-                    # Whether it was done is seen when it is done again.
-                    doubt = error
-                    continue
-                if mine and reply == 0 and (doubt is None or was_lost):
-                    raise self.gone() if is_second else self.found_gone()
-                mine = False
-                if after is None or reply in (0, 1):
-                    return
-                if type(reply) is list:
-                    if gate.give(after, Place.GIVEN, int(reply[0]), asked):
-                        return
-                    token = after.token  # it gave up meanwhile: on to the next
-                elif gate.give(after, Place.IN_LINE, 0, asked):
-                    return
-                else:
-                    yield terms.cancel(after.token)
-                    return
+            if not (yield from self._passing_on(doubt, was_lost=was_lost)):
+                raise self.gone() if is_second else self.found_gone()
+        except RedponyError:
+            raise
+        except BaseException:
+            # Interrupted before it was done, perhaps: nobody else would do it.
+            undo(self.alias.link, terms.cancel(self.token))
+            raise
         finally:
             gate.freed(self)
             if self.since:
                 self.tell_given_back()
+
+    def _passing_on(self, doubt: Unavailable | None, *, was_lost: bool) -> Plan[bool]:
+        """Give it back to whoever comes next; return whether it was ours."""
+        gate, terms = self.gate, self.terms
+        token, mine = self.token, True
+        while True:
+            after = None if was_lost else gate.following(self)
+            asked = monotonic()
+            command = terms.release(
+                token,
+                after.token if after else b"",
+                after.waited if after else 0.0,
+            )
+            try:
+                if doubt is not None and doubt.outcome != "unknown":
+                    raise doubt
+                reply = yield command
+            except Unavailable as error:
+                if doubt is not None or error.outcome != "unknown":
+                    raise
+                # Whether it was done is seen when it is done again.
+                doubt = error
+                continue
+            if mine and reply == 0 and (doubt is None or was_lost):
+                return False
+            mine = False
+            if after is None or reply in (0, 1):
+                return True
+            if type(reply) is list:
+                if gate.give(after, Place.GIVEN, int(reply[0]), asked):
+                    return True
+                token = after.token  # it gave up meanwhile: on to the next
+            elif gate.give(after, Place.IN_LINE, 0, asked):
+                return True
+            else:
+                yield terms.cancel(after.token)
+                return True
 
     def _giving_natively(self) -> Plan[Unavailable | None]:
         """Try to give a plain lock back by the server's own command; return the doubt."""

@@ -89,7 +89,7 @@ class Lock(Claim[Exclusive]):
     def _owned(self) -> Plan[bool]:
         """Return whether this thread or task has the lock, asking the server."""
         held = self.held
-        if held is None:
+        if held is None or held.is_parents:
             return False
         return (yield from self.terms.has(held.token))
 
