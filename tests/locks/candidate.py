@@ -1,7 +1,7 @@
 """A process that would lead, and writes down what it believes.
 
 `python -m tests.locks.candidate CONFIGURATION IDENTITY FILE COLOUR`; the lines are those
-of `tests.locks.contender`.
+of `tests.locks.diary`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from tests.locks.children import configure
-from tests.locks.contender import Diary, sure
+from tests.locks.diary import Diary
 
 LEASE = 1.0
 STEP = 0.02
@@ -27,7 +27,7 @@ def main() -> None:
     leader = Leader("scheduler", identity=identity, lease=LEASE)
 
     def enter(held: Any) -> None:
-        diary.write("enter", "scheduler", identity, held.fence)
+        diary.write("enter", "scheduler", identity, held.fence, 1)
 
     def leave(held: Any) -> None:
         diary.write("leave", "scheduler", identity, held.fence)
@@ -35,7 +35,7 @@ def main() -> None:
     def work(held: Any) -> None:
         enter(held)
         while not held.lost.wait(STEP):
-            sure(diary, held, "scheduler", identity)
+            diary.surely(held, "sure", "scheduler", identity, held.fence)
         leave(held)
 
     async def awork(held: Any) -> None:
@@ -43,7 +43,7 @@ def main() -> None:
         try:
             while True:
                 await asyncio.sleep(STEP)
-                sure(diary, held, "scheduler", identity)
+                diary.surely(held, "sure", "scheduler", identity, held.fence)
         finally:
             leave(held)
 

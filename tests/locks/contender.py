@@ -105,7 +105,7 @@ class Turn:
         return self.claim.terms.release(new_token(None, self.weight), b"", 0)
 
     def released(self, reply: Any) -> None:
-        if reply[0]:
+        if reply != 0:
             self.who.say("stolen", self.name, 0)
 
     def lost(self, held: Any) -> None:

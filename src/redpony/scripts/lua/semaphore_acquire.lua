@@ -39,7 +39,8 @@ if redis.call('EXISTS', KEYS[2]) == 1 then
   sum = grant(now, sum, limit)
   if redis.call('ZSCORE', KEYS[1], token) then
     admit(token, now, ARGV[3])
-    return entered(next_fence(now))
+    -- The last fence may be that of another one, who was let in after it.
+    return entered(tonumber(redis.call('LPOP', mailbox_of(token))))
   end
 end
 if redis.call('EXISTS', KEYS[2]) == 0 and sum + weight(token) <= limit then
