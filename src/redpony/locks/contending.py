@@ -73,6 +73,8 @@ class Contending(Running, Generic[T]):
                 # If its holder never gives it back, its time will be over.
                 over = held.stands + 0.001
                 waits = over if waits is None else min(waits, over)
+            # Who waits must not keep alive what its holder has forgotten.
+            del held
             yield Await(me.signal, waits)
         me.has_asked = me.has_asked or me.place is not Place.FRONT
         if me.place is Place.GIVEN:
