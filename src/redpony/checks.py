@@ -38,6 +38,7 @@ from django.core.checks import (
 from redpony.conf.advice import Advice, Topic, on_project
 from redpony.conf.model import Examination, ProblemKind
 from redpony.conf.project import Backend, backends
+from redpony.conf.rooms import room_problems
 
 _ERRORS: Final[dict[ProblemKind, str]] = {
     "location": "redpony.E001",
@@ -68,14 +69,14 @@ _ALWAYS: Final[frozenset[Topic]] = frozenset({"shared"})
 def check_settings(**_: Any) -> list[CheckMessage]:
     """Report what is unusable, and what is unwise wherever it runs."""
     examined = _examined()
+    problems = [problem for _, each in examined for problem in each.problems]
     errors = [
         Error(
             str(problem),
             hint="Redpony's reference has a page on options and one on errors.",
             id=_ERRORS[problem.kind],
         )
-        for _, each in examined
-        for problem in each.problems
+        for problem in (*problems, *room_problems())
     ]
     return [*errors, *_warnings(examined, wherever=True)]
 

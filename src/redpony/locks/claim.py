@@ -27,7 +27,7 @@ from weakref import WeakKeyDictionary, ref
 
 from redpony import events
 from redpony.alias import Alias, alias_for
-from redpony.conf import alias_config
+from redpony.conf import alias_config, lock_settings
 from redpony.errors import (
     LockError,
     LockNotOwned,
@@ -44,14 +44,11 @@ from redpony.locks.gate import Contender, Gate, Place, gate_for
 from redpony.locks.guard import Guard
 from redpony.locks.held import Held
 from redpony.locks.holder import whose
-from redpony.locks.running import Running
+from redpony.locks.inspection import Inspectable
 from redpony.locks.terms import ALIVE, SLICE, Terms
 from redpony.plan import Await, Plan, Sleep, Wait, both
 
 monotonic = time.monotonic
-
-LEASE = 30.0
-"""Seconds of a lease that is renewed, where no timeout is given."""
 
 PATIENCE = 10.0
 """Seconds that one who waits without end bears with a server that does not answer."""
@@ -60,7 +57,7 @@ PATIENCE = 10.0
 T = TypeVar("T", bound=Terms)
 
 
-class Claim(Running, Generic[T]):
+class Claim(Inspectable, Generic[T]):
     """Something that is contended for, under a name."""
 
     kind = "lock"
@@ -72,7 +69,7 @@ class Claim(Running, Generic[T]):
         self,
         name: str,
         *,
-        using: str | Alias = "default",
+        using: str | Alias | None = None,
         timeout: float | None = None,
         blocking: bool = True,
         blocking_timeout: float | None = None,
@@ -80,8 +77,11 @@ class Claim(Running, Generic[T]):
         thread_local: bool = True,
         raise_on_release_error: bool = True,
         on_lost: Callable[[Held], object] | None = None,
-        lease: float = LEASE,
+        lease: float | None = None,
     ) -> None:
+        chosen = lock_settings()
+        if using is None:
+            using = chosen.alias
         alias = alias_for(alias_config(using)) if isinstance(using, str) else using
         self.alias = alias
         self.name = name
@@ -92,7 +92,7 @@ class Claim(Running, Generic[T]):
         self.thread_local = thread_local
         self.raise_on_release_error = raise_on_release_error
         self.on_lost = on_lost
-        self.lease = _seconds("lease", lease) or LEASE
+        self.lease = _seconds("lease", lease) or chosen.lease
         self._held: WeakKeyDictionary[Any, Held] = WeakKeyDictionary()
 
     @property

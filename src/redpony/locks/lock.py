@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from redpony.alias import Alias
-from redpony.locks.claim import LEASE, Claim
+from redpony.locks.claim import Claim
 from redpony.locks.held import Held
 from redpony.locks.terms import Exclusive, exclusive, own_key
 from redpony.plan import Plan, both
@@ -27,7 +27,8 @@ class Lock(Claim[Exclusive]):
     A number of seconds: it is held so long at most. `blocking_timeout` is how long to
     wait for it, None for ever. An object serves any number of threads and tasks.
 
-    * `using`: the alias of `CACHES` whose server it lives on.
+    * `using`: the alias of `CACHES` whose server it lives on; by default
+      `REDPONY["LOCKS"]["ALIAS"]`.
     * `key`: the server's key; by default one of its own. With the bare key that others
       use in `SET key token NX PX ...` it excludes them, and they exclude it.
     * `reentrant`: who has it may take it again, and gives it back as often.
@@ -35,14 +36,15 @@ class Lock(Claim[Exclusive]):
     * `raise_on_release_error` False: a body that outlasted its lease is not told.
     * `on_lost`: called with the holding if it is lost, by the thread that looks after
       leases; do not block it.
-    * `lease`: the length of a lease that is renewed, in seconds.
+    * `lease`: the length of a lease that is renewed, in seconds; by default
+      `REDPONY["LOCKS"]["LEASE"]`.
     """
 
     def __init__(
         self,
         name: str,
         *,
-        using: str | Alias = "default",
+        using: str | Alias | None = None,
         key: str | None = None,
         timeout: float | None = None,
         blocking: bool = True,
@@ -51,7 +53,7 @@ class Lock(Claim[Exclusive]):
         thread_local: bool = True,
         raise_on_release_error: bool = True,
         on_lost: Callable[[Held], object] | None = None,
-        lease: float = LEASE,
+        lease: float | None = None,
     ) -> None:
         super().__init__(
             name,

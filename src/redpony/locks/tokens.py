@@ -21,6 +21,7 @@ What a waiter that died in line costs those behind it.
 """
 
 _ours = re.compile(rb"rp\.[\w-]{16,}\.\d+\.")
+_whole = re.compile(_ours.pattern + rb"(?:w(\d+)\.)?([\w-]*)-(\d+)")
 
 
 def _begin() -> None:
@@ -53,3 +54,14 @@ def new_token(lease: float | None, weight: int = 1) -> bytes:
 def grant_of(token: bytes) -> float:
     """Return for how many seconds a waiter with this token is given the lock."""
     return int(token.split(b".", 3)[2]) / 1000 if _ours.match(token) else GRANT
+
+
+def maker_of(token: bytes) -> tuple[str | None, int | None, int]:
+    """Return the host and the process that made a token, and its weight.
+
+    None for both where another package made it.
+    """
+    found = _whole.fullmatch(token)
+    if found is None:
+        return None, None, 1
+    return found[2].decode(), int(found[3]), int(found[1] or 1)

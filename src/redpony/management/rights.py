@@ -61,6 +61,7 @@ _LOCK: Final = (GET, ZSCORE, BLPOP)
 LOCK_SCRIPTS: Final = (
     *("lock_acquire", "lock_release", "lock_cancel", "lock_extend"),
     *("semaphore_acquire", "semaphore_release", "semaphore_extend", "semaphore_room"),
+    *("lock_look", "semaphore_look"),
 )
 INTERNAL_KEYS: Final = f"{INTERNAL}*"
 
