@@ -19,6 +19,7 @@ W008    deploy  no KEY_PREFIX in a database that others use
 W012    deploy  a password in LOCATION
 W013    deploy  sessions that are read from replicas
 W014    deploy  fewer than three sentinels in LOCATION
+W015            locks in a database that is emptied by CLEAR
 ======= ======= ==============================================================
 """
 
@@ -60,9 +61,10 @@ _WARNINGS: Final[dict[Topic, str]] = {
     "secret": "redpony.W012",
     "old sessions": "redpony.W013",
     "few sentinels": "redpony.W014",
+    "emptied locks": "redpony.W015",
 }
 
-_ALWAYS: Final[frozenset[Topic]] = frozenset({"shared"})
+_ALWAYS: Final[frozenset[Topic]] = frozenset({"shared", "emptied locks"})
 
 
 @register(Tags.caches)
