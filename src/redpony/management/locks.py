@@ -78,22 +78,24 @@ def locks(
     ask: Callable[[str], str] = input,
 ) -> tuple[bool, list[str]]:
     """Return whether all is well, and what to print; `say` prints at once."""
-    directories = _directories(options["alias"])
-    if not directories:
+    alias = options["alias"]
+    names = [alias] if alias else [each.alias for each in backends("Redpony")]
+    if not names:
         return True, ["No alias of CACHES is served by Redpony."]
+    directories = [(each, Directory(each)) for each in names if not _is_idle(each)]
     if options["action"] == "list":
         found = list(_all(directories, everything=options["all"]))
         if options["json"]:
             return True, [as_json(found)]
         return True, listing(found, everything=options["all"])
     name = options["name"]
-    found = [
-        Found(alias, each, lock)
-        for alias, each in directories
-        for lock in each.named(name)
-    ]
-    # Two aliases may be one place.
-    found = list({(id(e.directory.alias.link), e.lock.key): e for e in found}.values())
+    several: dict[tuple[int, str], Found] = {}
+    for alias, each in directories:
+        for lock in each.named(name):
+            # Two aliases may be one place.
+            place = (id(each.alias.link), lock.key)
+            several.setdefault(place, Found(alias, each, lock))
+    found = list(several.values())
     if options.get("json"):
         return bool(found), [as_json(found)]
     if not found:
@@ -228,11 +230,6 @@ def _whose_fence(lock: Inspection) -> str:
     return "its holder's" if _is_holders(lock) else "the last one given"
 
 
-def _directories(only: str | None) -> list[tuple[str, Directory]]:
-    names = [only] if only else [each.alias for each in backends("Redpony")]
-    return [(name, Directory(name)) for name in names if not _is_idle(name)]
-
-
 def _is_idle(alias: str) -> bool:
     """Whether it is an embedded server that nobody uses: looking starts nothing."""
     address = alias_config(alias).link.address
@@ -302,7 +299,7 @@ def _cut(text: str) -> str:
 
 def _who(party: Party) -> str:
     if party.host is None:
-        return f"{printable(party.token)} (another package's token)"
+        return f"{printable(party.token)} (a foreign token)"
     return f"{party.host}, process {party.pid}"
 
 
@@ -313,7 +310,7 @@ def _told(holder: Holder, lock: Inspection) -> str:
 
 
 def _queued(waiter: Waiter, lock: Inspection) -> str:
-    state = "" if waiter.alive else ", no sign of life: it will be passed over"
+    state = "" if waiter.alive else ", not alive"
     return f"{_who(waiter)}{_share(waiter, lock)}, for {_seconds(waiter.waited)}{state}"
 
 
