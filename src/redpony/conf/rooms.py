@@ -118,7 +118,14 @@ def _alias(value: Any) -> str:
     return value
 
 
-_LOCKS: Final[Mapping[str, Callable[[Any], Any]]] = {"ALIAS": _alias, "LEASE": seconds}
+def _lease(value: Any) -> float:
+    try:
+        return seconds(value)
+    except Unfit:
+        raise Unfit("a number of seconds, more than 0, such as 30") from None
+
+
+_LOCKS: Final[Mapping[str, Callable[[Any], Any]]] = {"ALIAS": _alias, "LEASE": _lease}
 
 
 def _locks(given: Mapping[str, Any]) -> LockSettings:
