@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 from django.conf import settings
 from django.test import override_settings
@@ -210,3 +215,24 @@ def test_who_empties_the_database_of_locks_is_named(caches, expected):
         assert found() == []
         with override_settings(REDPONY={"LOCKS": {}}):
             assert found() == expected
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "locks.md"
+ROW = re.compile(r"^\| `REDPONY = (.+?)` \| `(.+)` \|$", re.MULTILINE)
+
+
+def test_the_page_says_what_the_errors_say():
+    rows = ROW.findall(PAGE.read_text())
+    assert len(rows) == 5
+    for given, said in rows:
+        with (
+            override_settings(REDPONY=ast.literal_eval(given)),
+            pytest.raises(Misconfigured) as caught,
+        ):
+            lock_settings()
+        assert str(caught.value).startswith(said)
+
+
+def test_the_page_has_every_setting():
+    told = re.findall(r"^\| `([A-Z]+)` \|", PAGE.read_text(), re.MULTILINE)
+    assert told == [each.name.upper() for each in fields(LockSettings)]

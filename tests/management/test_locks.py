@@ -9,6 +9,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from redpony import get_redis
 from redpony.locks import Lock, LockLost, ReadWriteLock, Semaphore
 from redpony.locks.gate import Gate
 from redpony.management import locks as command
+from tests.docs.snippets import python
 from tests.management.aliases import LOCMEM, ours
 from tests.places import ALL, Handle, Places
 from tests.servers import free_port, until
@@ -421,3 +423,59 @@ def test_a_name_cannot_talk_to_the_terminal(cache_on, manage, valkey):
 
     assert "\x1b" not in ran.text
     assert "evil\\x1b[2Jname\\n" in ran.text
+
+
+# -- the page ------------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "operate-locks.md"
+
+
+def masked(text: str) -> list[str]:
+    """Return lines without what differs from one run to the next."""
+    text = text.replace(f"{ME} {PID}", "web-1 4711").replace(ME, "web-1")
+    for what, mask in [
+        (r"web-\d, process \d+", "A PROCESS"),
+        (r"web-\d \d+", "A PROCESS"),
+        (r"\b\d{16}\b", "A FENCE"),
+        (r"\b\d+\.\d s", "A TIME"),
+        (r" +", " "),
+        (r"Take it from this holder\? \[y/N\] y\n", ""),
+    ]:
+        text = re.sub(what, mask, text)
+    return [line.rstrip() for line in text.splitlines()]
+
+
+def test_the_page_shows_what_is_printed(cache_on, valkey, manage, waiting):
+    valkey.flush()
+    cache = cache_on(valkey)
+    printed = re.findall(r"```console\n\$ .+? locks (.+)\n([^`]+)```", PAGE.read_text())
+    assert [words for words, _ in printed] == [
+        "list",
+        "show nightly-report",
+        "break nightly-report",
+    ]
+    with (
+        cache.lock("invoice:4711"),
+        ReadWriteLock("catalogue").write,
+        Semaphore("exports", 5),
+        Semaphore("exports", 5),
+        Lock("nightly-report", raise_on_release_error=False),
+    ):
+        waiting("nightly-report")
+        waiting("nightly-report")
+        for words, text in printed:
+            more = ["--no-input"] if "break" in words else []
+            ran = manage("locks", *words.split(), *more, caches=settings.CACHES)
+            assert masked(ran.text) == masked(text)
+
+
+def test_the_python_on_the_page_runs(cache_on, valkey, capsys):
+    valkey.flush()
+    cache_on(valkey)
+    (block,) = python(PAGE)
+    with Lock("nightly-report", raise_on_release_error=False):
+        exec(compile(block.text, str(PAGE), "exec"), {})
+    first, *rest = capsys.readouterr().out.splitlines()
+
+    assert first.startswith(f"{ME} {PID} ")
+    assert rest == ["[]"]
