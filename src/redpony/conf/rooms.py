@@ -129,13 +129,12 @@ _LOCKS: Final[Mapping[str, Callable[[Any], Any]]] = {"ALIAS": _alias, "LEASE": _
 
 
 def _locks(given: Mapping[str, Any]) -> LockSettings:
-    return LockSettings(
-        **{
-            name.lower(): reads(given[name])
-            for name, reads in _LOCKS.items()
-            if name in given
-        }
-    )
+    read: dict[str, Any] = {
+        name.lower(): reads(given[name])
+        for name, reads in _LOCKS.items()
+        if name in given
+    }
+    return LockSettings(**read)
 
 
 def _unknown(
