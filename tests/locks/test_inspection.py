@@ -170,11 +170,14 @@ def test_a_holder_of_a_semaphore_whose_time_is_over_is_none(
 ) -> None:
     make_cache()
     dead = Semaphore("places", 5, timeout=0.05)
-    with Semaphore("places", 5):
+    with Semaphore(
+        "places", 5, timeout=60
+    ):  # nobody renews it, and finds the other out
         assert dead.acquire()
         until(
             lambda: len(Both(dead, colour).inspect().holders) == 1,
             "its time is over",
+            30,
         )
 
 
@@ -406,6 +409,11 @@ def test_all_kinds_of_one_name_are_found(directory: Any) -> None:
             ("read-write lock", "same"),
             ("semaphore", "same"),
         ]
+
+
+def test_what_shares_a_keys_name_is_not_the_one_of_that_name(directory: Any) -> None:
+    with Lock("1:job"):
+        assert names(directory.named("job")) == []
 
 
 def test_a_place_that_is_taken_away_is_given_to_the_next_at_once(

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from redpony import get_redis
+from redpony import embedded, get_redis
 from redpony.locks import Lock, LockLost, ReadWriteLock, Semaphore
 from redpony.locks.gate import Gate
 from redpony.management import locks as command
@@ -329,6 +329,7 @@ def test_of_several_holders_all_or_one(locks, make_cache):
 
     taken = f"Taken from {ME}, process {PID}."
     assert (one.code, left, told(one).count(taken)) == (0, 2, 1)
+    assert told(one)[-1] == "Nobody has come in its place yet."
     assert (none.code, told(none)[-1]) == (
         1,
         "There is no holder with this token. Nothing was done.",
@@ -386,7 +387,9 @@ def test_two_aliases_of_one_place_are_looked_at_once(locks, make_cache):
     make_cache(TIMEOUT=5)
     with Lock("job"):
         assert told(locks("list"))[-1] == "1 held, 0 waiting."
-        assert told(locks("show", "job"))[0] == 'job: a lock of CACHES["default"]'
+        shown = locks("show", "job")
+    assert shown.lines[0] == 'job: a lock of CACHES["default"]'
+    assert shown.text.count("a lock of") == 1
 
 
 def test_an_alias_that_is_not_there(manage):
@@ -413,6 +416,7 @@ def test_an_embedded_server_is_not_started_by_looking(manage, tmp_path):
     ran = manage("locks", "list", caches=caches, DEBUG=True)
 
     assert (ran.code, ran.lines[0][:15]) == (0, "No lock is held")
+    assert not embedded.status(embedded.Embedded(str(tmp_path))).running
 
 
 def test_a_name_cannot_talk_to_the_terminal(cache_on, manage, valkey):
