@@ -73,7 +73,7 @@ class Directory(Running):
         for each in Directory():
             print(each.name, each.holder)
 
-    `async for` does the same in asyncio. Each is an
+    `async for` does the same in asyncio. Each is an instance of
     `redpony.locks.inspection.Inspection`, of those that somebody has or waits for.
     """
 
@@ -174,7 +174,7 @@ class Directory(Running):
             [(each.terms, each.kind) for each in asked], NoPermission
         )
         found: list[Inspection] = []
-        open_: list[tuple[Line, Inspection]] = []
+        free: list[tuple[Line, Inspection]] = []
         for line, each in zip(asked, own, strict=True):
             if each is None:
                 continue
@@ -182,11 +182,11 @@ class Directory(Running):
                 if self._is_named(line) and _is_meant(each, everything):
                     found.append(replace(each, name=self._name(line)))
             else:
-                open_.append((line, each))
-        if open_:
-            terms = [(Exclusive(line.content), line.kind) for line, _ in open_]
+                free.append((line, each))
+        if free:
+            terms = [(Exclusive(line.content), line.kind) for line, _ in free]
             others = yield from self._look(terms)
-            for (line, each), other in zip(open_, others, strict=True):
+            for (line, each), other in zip(free, others, strict=True):
                 found += self._either(line, each, other, everything)
         return found
 
@@ -218,17 +218,17 @@ class Directory(Running):
         everything: bool,
     ) -> Iterator[Inspection]:
         """Yield the lock whose line this is, if it is not the one with its own key."""
-        is_entry_ = is_entry(line.content, self.prefix, self.alias.config.version)
+        cached = is_entry(line.content, self.prefix, self.alias.config.version)
         named = self._is_named(line)
         holder = other.holder if other else None
         if other is not None and holder is not None:
             lasts = holder.remaining is not None and not named
-            if holder.host is not None or is_entry_ or lasts:
+            if holder.host is not None or cached or lasts:
                 yield other
                 return
         if not _is_meant(own, everything):
             return
-        if is_entry_:
+        if cached:
             yield replace(own, name=line.content, key=line.content)
         elif named:
             yield replace(own, name=self._name(line))
