@@ -19,6 +19,7 @@ W008    deploy  no KEY_PREFIX in a database that others use
 W012    deploy  a password in LOCATION
 W013    deploy  sessions that are read from replicas
 W014    deploy  fewer than three sentinels in LOCATION
+W015            locks in a database that is emptied by CLEAR
 ======= ======= ==============================================================
 """
 
@@ -38,6 +39,7 @@ from django.core.checks import (
 from redpony.conf.advice import Advice, Topic, on_project
 from redpony.conf.model import Examination, ProblemKind
 from redpony.conf.project import Backend, backends
+from redpony.conf.rooms import room_problems
 
 _ERRORS: Final[dict[ProblemKind, str]] = {
     "location": "redpony.E001",
@@ -59,23 +61,24 @@ _WARNINGS: Final[dict[Topic, str]] = {
     "secret": "redpony.W012",
     "old sessions": "redpony.W013",
     "few sentinels": "redpony.W014",
+    "emptied locks": "redpony.W015",
 }
 
-_ALWAYS: Final[frozenset[Topic]] = frozenset({"shared"})
+_ALWAYS: Final[frozenset[Topic]] = frozenset({"shared", "emptied locks"})
 
 
 @register(Tags.caches)
 def check_settings(**_: Any) -> list[CheckMessage]:
     """Report what is unusable, and what is unwise wherever it runs."""
     examined = _examined()
+    problems = [problem for _, each in examined for problem in each.problems]
     errors = [
         Error(
             str(problem),
             hint="Redpony's reference has a page on options and one on errors.",
             id=_ERRORS[problem.kind],
         )
-        for _, each in examined
-        for problem in each.problems
+        for problem in (*problems, *room_problems())
     ]
     return [*errors, *_warnings(examined, wherever=True)]
 

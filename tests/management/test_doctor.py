@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 
 import pytest
+from django.test import override_settings
 
 from redpony.conf import read_alias
+from redpony.locks import Lock
 from tests.management.aliases import LOCMEM, djangos, ours, theirs, valkeys
 from tests.servers import free_port
 
@@ -238,15 +240,85 @@ def test_sessions_of_another_alias_are_not(manage, cold_server):
     assert "evict" not in ran.text
 
 
-def test_locks_that_may_be_evicted_are_a_warning(manage, cold_server):
+LOCKS = {"REDPONY": {"LOCKS": {"ALIAS": "default"}}}
+
+
+@pytest.mark.parametrize(
+    ("policy", "which"),
+    [
+        ("allkeys-lfu", "any key"),
+        ("volatile-ttl", "any key that has a lifetime, as these have,"),
+    ],
+)
+def test_locks_that_may_be_evicted_are_a_warning(manage, cold_server, policy, which):
+    server = limited(cold_server, policy)
+    ran = manage("doctor", caches={"default": ours(server.url())}, **LOCKS)
+
+    assert (
+        f"The server may evict {which} at 52.4 MB (maxmemory-policy {policy}), and "
+        "locks live here: what is evicted is lost before its time. Give that data a "
+        "server of its own with noeviction. For locks, name its alias in "
+        'REDPONY["LOCKS"]["ALIAS"].'
+    ) in " ".join(ran.text.split())
+    assert ran.code == 0
+
+
+def test_locks_are_noticed_where_no_setting_tells_of_them(manage, cold_server):
+    server = limited(cold_server, "allkeys-lru")
+    caches = {"default": ours(server.url()), "cache": ours(server.url(1))}
+    with override_settings(CACHES=caches):
+        cache_alone = manage("doctor", caches=caches)
+        with Lock("job"):
+            pass
+    told = manage("doctor", "default", caches=caches)
+    other = manage("doctor", "cache", caches=caches)
+
+    assert "evict" not in cache_alone.text
+    assert "and locks live here" in " ".join(told.text.split())
+    assert "evict" not in other.text
+
+
+def test_a_user_who_may_only_look_is_told_of_servers_alone(manage, cold_server):
+    server = cold_server(
+        settings=["maxmemory 50mb", "maxmemory-policy allkeys-lru"],
+        acl=["user watcher on >pw +ping +info +client +hello +select"],
+    )
+    location = f"redis://watcher:pw@127.0.0.1:{server.port}"
+    ran = manage("doctor", caches={"default": ours(location)})
+
+    assert ran.code == 0
+    assert "evict" not in ran.text
+
+
+def test_locks_of_another_alias_are_not_a_warning(manage, cold_server):
     server = limited(cold_server, "allkeys-lfu")
+    caches = {"default": ours(server.url()), "locks": ours("redis://h:1")}
     ran = manage(
-        "doctor",
-        caches={"default": ours(server.url())},
-        REDPONY={"LOCKS": {"ALIAS": "default"}},
+        "doctor", "default", caches=caches, REDPONY={"LOCKS": {"ALIAS": "locks"}}
     )
 
-    assert "locks live here" in " ".join(ran.text.split())
+    assert "evict" not in ran.text
+
+
+def test_looking_for_locks_starts_no_embedded_server(manage, tmp_path):
+    caches = {"default": ours(f"embedded://{tmp_path}")}
+    ran = manage("doctor", caches=caches, DEBUG=True, **LOCKS)
+
+    assert "not running; it starts with its first use" in ran.text
+
+
+def test_what_is_wrong_with_the_setting_of_rooms_is_an_error(manage):
+    ran = manage(
+        "doctor",
+        "--offline",
+        caches={"default": ours("redis://h")},
+        REDPONY={"LOCKS": {"ALIAS": "no"}},
+    )
+
+    assert ran.code == 1
+    assert ran.lines[:3] == ["REDPONY", "=======", ""]
+    assert 'REDPONY["LOCKS"]["ALIAS"]: CACHES has no alias "no".' in ran.text
+    assert "1 error, " in ran.text
 
 
 def test_a_server_without_limit_evicts_nothing(manage, server):

@@ -145,6 +145,39 @@ def test_a_replica_that_is_cut_off_is_a_warning(manage):
     assert told.code == 0
 
 
+LOCKS = {"REDPONY": {"LOCKS": {}}}
+HASTY = "whether or not a replica follows (min-replicas-to-write is 0)"
+
+
+def test_locks_that_a_failover_may_lose_are_a_warning(manage):
+    with Replication("valkey", replicas=1) as servers:
+        caches = {"default": ours(servers.url())}
+        without = plain(manage("doctor", caches=caches).text)
+        told = plain(manage("doctor", caches=caches, **LOCKS).text)
+        servers.primary.ask("CONFIG", "SET", "min-replicas-to-write", 1)
+        after = plain(manage("doctor", caches=caches, **LOCKS).text)
+
+    assert (
+        f"The primary 127.0.0.1:{servers.primary.port}/0 answers {HASTY}, and locks "
+        "live here: one that was taken just before a failover may be unknown after it, "
+        "and somebody else gets it too. min-replicas-to-write 1 makes that rarer; what "
+        "is written in the name of a fence (held.fence) is safe from it."
+    ) in told
+    assert HASTY not in without
+    assert HASTY not in after
+
+
+def test_all_primaries_of_a_cluster_are_one_warning(manage, places):
+    cluster = places.fresh("redis_debian-cluster")
+    caches = {"default": ours(cluster.url())}
+    told = plain(manage("doctor", caches=caches, **LOCKS).text)
+
+    assert told.count(HASTY) == 1
+    assert f"answer {HASTY}" in told
+    for each in cluster.primaries:
+        assert f"127.0.0.1:{each.port}/0" in told.partition(HASTY)[0]
+
+
 def test_servers_of_which_none_leads_are_an_error(manage, places):
     servers = places.fresh("valkey-replicated")
     location = [each.url() for each in servers.replicas]

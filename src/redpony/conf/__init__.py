@@ -17,16 +17,19 @@ from redpony.conf.model import (
     Treatment,
 )
 from redpony.conf.resolve import examine
+from redpony.conf.rooms import LockSettings, lock_settings
 
 __all__ = [
     "AliasConfig",
     "Examination",
+    "LockSettings",
     "Misconfigured",
     "Note",
     "Problem",
     "Treatment",
     "alias_config",
     "examine",
+    "lock_settings",
     "project_directory",
     "read_alias",
     "settings_of",

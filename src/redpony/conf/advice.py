@@ -5,7 +5,7 @@ System checks and `manage.py redpony doctor` both say it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -38,6 +38,7 @@ Topic = Literal[
     "secret",
     "old sessions",
     "few sentinels",
+    "emptied locks",
 ]
 
 _OTHERS: Final = ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "BROKER_URL")
@@ -126,6 +127,7 @@ def on_company(configs: Sequence[AliasConfig]) -> Iterator[Advice]:
             elif not (one.key_prefix and other.key_prefix):
                 bare = one if not one.key_prefix else other
                 yield from _bare(bare, f'"{(other if bare is one else one).alias}"')
+    yield from _on_locks(configs)
     for config in configs:
         for name in _OTHERS:
             if not _places(config) & _places_of(getattr(settings, name, None)):
@@ -153,6 +155,13 @@ def on_project(examined: Iterable[tuple[Any, Examination]]) -> list[Advice]:
             found.extend(on_config(each.config))
     found.extend(on_company(configs))
     return found
+
+
+def locks_live_in(alias: str) -> bool:
+    """Whether the project has said that its locks live on an alias."""
+    rooms = getattr(settings, "REDPONY", None)
+    room: Any = rooms.get("LOCKS") if isinstance(rooms, Mapping) else None
+    return isinstance(room, Mapping) and room.get("ALIAS", "default") == alias
 
 
 def sessions_live_in(alias: str) -> bool:
@@ -249,6 +258,24 @@ def _on_link(config: AliasConfig, link: LinkConfig) -> Iterator[Advice]:
             f'Set one at the server, and OPTIONS["{"SENTINEL_" if asks else ""}'
             'PASSWORD"] here.',
         )
+
+
+def _on_locks(configs: Sequence[AliasConfig]) -> Iterator[Advice]:
+    """Look for who empties the database that locks live in."""
+    for locks in configs:
+        if not locks_live_in(locks.alias):
+            continue
+        for each in configs:
+            if each.clear == "flushdb" and _places(each) & _places(locks):
+                yield Advice(
+                    "emptied locks",
+                    each.alias,
+                    'its clear() empties the whole database (CLEAR "flushdb"), and '
+                    f"locks live there ({locks.link.label}): they would all be lost, "
+                    "with their fences.",
+                    'Leave CLEAR at "scan", or give locks an alias with a database of '
+                    'its own: REDPONY["LOCKS"]["ALIAS"].',
+                )
 
 
 def _bare(config: AliasConfig, company: str) -> Iterator[Advice]:

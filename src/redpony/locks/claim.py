@@ -27,7 +27,7 @@ from weakref import ref
 
 from redpony import events
 from redpony.alias import Alias, alias_for
-from redpony.conf import alias_config
+from redpony.conf import alias_config, lock_settings
 from redpony.errors import (
     LockError,
     LockNotOwned,
@@ -43,18 +43,16 @@ from redpony.locks.gate import Contender, Gate, Place, gate_for
 from redpony.locks.guard import Guard
 from redpony.locks.held import Held
 from redpony.locks.holder import whose
+from redpony.locks.inspection import Inspectable
 from redpony.locks.terms import ALIVE, Terms, Wish
 from redpony.plan import Plan, both
 
 monotonic = time.monotonic
 
-LEASE = 30.0
-"""Seconds of a lease that is renewed, where no timeout is given."""
-
 T = TypeVar("T", bound=Terms)
 
 
-class Claim(Contending[T]):
+class Claim(Contending[T], Inspectable):
     """Something that is contended for, under a name."""
 
     kind = "lock"
@@ -68,7 +66,7 @@ class Claim(Contending[T]):
         self,
         name: str,
         *,
-        using: str | Alias = "default",
+        using: str | Alias | None = None,
         timeout: float | None = None,
         blocking: bool = True,
         blocking_timeout: float | None = None,
@@ -76,9 +74,12 @@ class Claim(Contending[T]):
         thread_local: bool = True,
         raise_on_release_error: bool = True,
         on_lost: Callable[[Held], object] | None = None,
-        lease: float = LEASE,
+        lease: float | None = None,
         replicas: int = 0,
     ) -> None:
+        chosen = lock_settings()
+        if using is None:
+            using = chosen.alias
         alias = alias_for(alias_config(using)) if isinstance(using, str) else using
         self.alias = alias
         self.name = name
@@ -89,7 +90,7 @@ class Claim(Contending[T]):
         self.thread_local = thread_local
         self.raise_on_release_error = raise_on_release_error
         self.on_lost = on_lost
-        self.lease = _seconds("lease", lease) or LEASE
+        self.lease = _seconds("lease", lease) or chosen.lease
         self.replicas = _count("replicas", replicas)
         self._held: dict[ref[Any], Held] = {}
         """Holdings by the thread or task that has them; gone with it."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from redpony.alias import Alias
-from redpony.locks.claim import LEASE, Claim
+from redpony.locks.claim import Claim
 from redpony.locks.held import Held
 from redpony.locks.plain import plain as plain_terms
 from redpony.locks.terms import Exclusive, exclusive, own_key
@@ -28,7 +28,8 @@ class Lock(Claim[Exclusive]):
     A number of seconds: it is held so long at most. `blocking_timeout` is how long to
     wait for it, None for ever. An object serves any number of threads and tasks.
 
-    * `using`: the alias of `CACHES` whose server it lives on.
+    * `using`: the alias of `CACHES` whose server it lives on; by default
+      `REDPONY["LOCKS"]["ALIAS"]`.
     * `key`: the server's key; by default one of its own. With the bare key that others
       use in `SET key token NX PX ...` it excludes them, and they exclude it.
     * `reentrant`: who has it may take it again, and gives it back as often.
@@ -36,7 +37,8 @@ class Lock(Claim[Exclusive]):
     * `raise_on_release_error` False: a body that outlasted its lease is not told.
     * `on_lost`: called with the holding if it is lost, by the thread that looks after
       leases; do not block it.
-    * `lease`: the length of a lease that is renewed, in seconds.
+    * `lease`: the length of a lease that is renewed, in seconds; by default
+      `REDPONY["LOCKS"]["LEASE"]`.
     * `replicas`: so many of them have to know of the holding before it is one; `LockError`
       if they do not within a second. One more round trip, and a smaller window in which
       a failover forgets a lock; not none.
@@ -49,7 +51,7 @@ class Lock(Claim[Exclusive]):
         self,
         name: str,
         *,
-        using: str | Alias = "default",
+        using: str | Alias | None = None,
         key: str | None = None,
         timeout: float | None = None,
         blocking: bool = True,
@@ -58,7 +60,7 @@ class Lock(Claim[Exclusive]):
         thread_local: bool = True,
         raise_on_release_error: bool = True,
         on_lost: Callable[[Held], object] | None = None,
-        lease: float = LEASE,
+        lease: float | None = None,
         plain: bool = False,
         replicas: int = 0,
     ) -> None:

@@ -36,6 +36,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from redpony import events
+from redpony.conf.rooms import lock_settings
 from redpony.locks import stacks
 from redpony.locks.holder import whose
 from redpony.locks.orders import Circle, Orders, Step, Thing
@@ -191,9 +192,7 @@ def _is_on() -> bool:
 
 def _is_wanted() -> bool:
     try:
-        rooms: Any = getattr(settings, "REDPONY", None)
-        room = rooms.get("LOCKS") if isinstance(rooms, dict) else None
-        option = room.get("LOCKDEP") if isinstance(room, dict) else None
+        option = lock_settings().lockdep
         return bool(settings.DEBUG if option is None else option)
     except ImproperlyConfigured:  # locks of an alias without a project
         return False

@@ -22,7 +22,6 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from redpony.alias import Alias
 from redpony.errors import InvalidSetting
-from redpony.locks.claim import LEASE
 from redpony.locks.lock import Lock
 from redpony.locks.memory import Memory, result_of
 from redpony.locks.naming import naming
@@ -55,7 +54,7 @@ def once(
     ttl: float | timedelta,
     wait: bool | float = True,
     at_most_once: bool = False,
-    lease: float = LEASE,
+    lease: float | None = None,
     using: str | Alias = "default",
 ) -> Callable[[Callable[P, R_co]], Remembered[P, R_co]]:
     """Run a function, or coroutine function, once over all processes, for a time.

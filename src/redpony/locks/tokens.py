@@ -25,6 +25,7 @@ What a waiter that died in line costs those behind it.
 """
 
 _ours = re.compile(rb"r[np]\.[\w-]{16,}\.\d+\.")
+_whole = re.compile(_ours.pattern + rb"(?:w(\d+)\.)?([\w-]*)-(\d+)")
 
 
 def _begin() -> None:
@@ -79,3 +80,14 @@ def signature(token: bytes) -> str:
     """Return what a token ends in; all of it where it is none of ours."""
     tail = token.split(b".", 3)[3] if _ours.match(token) else token
     return unquote_to_bytes(tail).decode(errors="backslashreplace")
+
+
+def maker_of(token: bytes) -> tuple[str | None, int | None, int]:
+    """Return the host and the process that made a token, and its weight.
+
+    None for both where another package made it.
+    """
+    found = _whole.fullmatch(token)
+    if found is None:
+        return None, None, 1
+    return found[2].decode(), int(found[3]), int(found[1] or 1)

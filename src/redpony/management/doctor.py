@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from django.conf import settings
 
-from redpony.conf.advice import on_project, sessions_live_in
+from redpony.conf.advice import locks_live_in, on_project, sessions_live_in
 from redpony.conf.model import AliasConfig, Examination
 from redpony.conf.project import Backend, backends
+from redpony.conf.rooms import room_problems
+from redpony.errors import RedponyError
+from redpony.locks.directory import START, Directory
 from redpony.management import moving, standing
 from redpony.management.node import Node, Survey, survey
 from redpony.management.text import columns, points, size, wrapped
@@ -20,6 +24,11 @@ from redpony.wire.topology.link import label_of
 
 # What everybody reads in a URL.
 _PLAIN: Final = frozenset({"LOCATION: db", "LOCATION: username", "LOCATION: password"})
+
+
+LOCKS: Final = "locks live"
+_PAGES: Final = 20
+"""How many pages of keys are looked at for a lock."""
 
 
 @dataclass(slots=True)
@@ -42,6 +51,7 @@ def doctor(only: str | None, *, offline: bool) -> tuple[bool, list[str]]:
                 text = advice.text[0].upper() + advice.text[1:]
                 patient.warnings.append(f"{text} {advice.remedy}")
     patients = [each for each in everyone if only in (None, each.backend.alias)]
+    rooms = [str(each) for each in room_problems()]
     if only and not patients:
         return False, [f'CACHES has no alias "{only}" in Redis.']
     if not patients:
@@ -56,7 +66,9 @@ def doctor(only: str | None, *, offline: bool) -> tuple[bool, list[str]]:
     for patient in patients:
         _examine(patient, offline=offline)
     lines = [line for patient in patients for line in _report(patient)]
-    errors = sum(len(each.errors) for each in patients)
+    if rooms:
+        lines = ["REDPONY", "=======", "", *_section("Errors", rooms), *lines]
+    errors = sum(len(each.errors) for each in patients) + len(rooms)
     warnings = sum(len(each.warnings) for each in patients)
     total = f"{_count(errors, 'error')}, {_count(warnings, 'warning')}."
     lines.append(total[0].upper() + total[1:])
@@ -83,12 +95,13 @@ def _examine(patient: _Patient, *, offline: bool) -> None:
                 f"{which} is Redis {node.version}; Redpony needs 6.2 or later."
             )
     patient.warnings.extend(standing.warnings(config, found))
+    lasting = _lasting(patient.backend, found)
+    if LOCKS in lasting:
+        patient.warnings.extend(standing.at_failover(found))
     # Replicas evict what their primary does.
     leading = [each for each in found.nodes if each.role == "primary"]
     eviction = (
-        text
-        for each in leading or found.nodes
-        for text in _eviction(patient.backend.alias, each)
+        text for each in leading or found.nodes for text in _eviction(lasting, each)
     )
     patient.warnings.extend(dict.fromkeys(eviction))
 
@@ -111,10 +124,9 @@ def _missing_files(config: AliasConfig) -> Iterator[str]:
                 yield f"{option} {name.upper()}: there is no {path}."
 
 
-def _eviction(alias: str, node: Node) -> Iterator[str]:
+def _eviction(lasting: Sequence[str], node: Node) -> Iterator[str]:
     if not node.limit or not node.policy:
         return
-    lasting = _lasting(alias)
     if node.policy == "noeviction":
         yield (
             f"The server refuses writes when {size(node.limit)} are used (maxmemory, "
@@ -122,24 +134,59 @@ def _eviction(alias: str, node: Node) -> Iterator[str]:
             "allkeys-lru or allkeys-lfu."
         )
     elif lasting:
+        which = "any key"
+        if node.policy.startswith("volatile-"):
+            which = "any key that has a lifetime, as these have,"
+        remedy = ""
+        if LOCKS in lasting:
+            remedy = ' For locks, name its alias in REDPONY["LOCKS"]["ALIAS"].'
         yield (
-            f"The server may evict any key at {size(node.limit)} (maxmemory-policy "
+            f"The server may evict {which} at {size(node.limit)} (maxmemory-policy "
             f"{node.policy}), and {_listed(lasting)} here: what is evicted is lost "
             "before its time. Give that data a server of its own with noeviction."
+            f"{remedy}"
         )
 
 
-def _lasting(alias: str) -> list[str]:
-    """What this alias holds, as far as settings say, that must not be evicted."""
+def _lasting(backend: Backend, survey: Survey) -> list[str]:
+    """What an alias holds that must not be evicted, as far as this can be known."""
+    alias = backend.alias
     found: list[str] = []
     if sessions_live_in(alias):
         found.append("sessions live")
     rooms: Any = getattr(settings, "REDPONY", None)
-    for name in ("LOCKS", "SESSIONS", "STREAMS", "TASKS"):
+    for name in ("SESSIONS", "STREAMS", "TASKS"):
         room = rooms.get(name) if isinstance(rooms, dict) else None
         if isinstance(room, dict) and room.get("ALIAS", "default") == alias:
             found.append(f"{name.lower()} live")
+    if locks_live_in(alias) or (_matters(survey) and _has_locks(backend)):
+        found.append(LOCKS)
     return found
+
+
+def _matters(survey: Survey) -> bool:
+    """Whether something could be said of locks, if there are any."""
+    return any(
+        each.name
+        and (each.role == "replica" or (each.limit and each.policy != "noeviction"))
+        for each in survey.nodes
+    )
+
+
+def _has_locks(backend: Backend) -> bool:
+    """Whether locks were used on an alias of ours within a day, as its keys tell."""
+    if backend.family != "Redpony":
+        return False
+    cursor = START
+    directory = Directory(backend.alias)
+    with suppress(RedponyError):  # who may only look at servers is not told
+        for _ in range(_PAGES):
+            cursor, found = directory.page(cursor, everything=True)
+            if found:
+                return True
+            if cursor == START:
+                break
+    return False
 
 
 def _report(patient: _Patient) -> Iterator[str]:

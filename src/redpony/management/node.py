@@ -33,7 +33,8 @@ class Node:
     `reason` is empty if it answered. `idle` is the embedded server when nobody
     uses it. What it would not tell is None. `slots` is how many a cluster's primary
     has; `behind` is how many bytes a replica lacks, None where its link is down;
-    `others` is how many sentinels a sentinel knows, itself included.
+    `others` is how many sentinels a sentinel knows, itself included. `waits` is whether
+    it refuses writes while too few replicas follow it (`min-replicas-to-write`).
     """
 
     address: str
@@ -55,6 +56,7 @@ class Node:
     behind: int | None = None
     slots: int | None = None
     others: int | None = None
+    waits: bool = False
 
     @property
     def hit_ratio(self) -> float | None:
@@ -216,6 +218,7 @@ def _answers(config: LinkConfig, client: Any, service: str) -> Node:
         ),
         linked=role != "slave" or info.get("master_link_status") == "up",
         others=_others(info, service),
+        waits="min_slaves_good_slaves" in info,
     )
 
 

@@ -66,6 +66,7 @@ LOCK_SCRIPTS: Final = (
     "once_keep",
     *("latch_wait", "latch_down", "latch_close"),
     *("barrier_wait", "barrier_break", "barrier_look"),
+    *("lock_look", "semaphore_look"),
 )
 INTERNAL_KEYS: Final = f"{INTERNAL}*"
 

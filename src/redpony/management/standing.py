@@ -37,6 +37,25 @@ def warnings(config: AliasConfig, survey: Survey) -> Iterator[str]:
         yield "There is no replica: when the primary is lost, so is what it holds."
 
 
+def at_failover(survey: Survey) -> Iterator[str]:
+    """Say what a failover means to locks that live here."""
+    nodes = [each for each in survey.nodes if each.name]
+    hasty = [
+        each.address for each in nodes if each.role == "primary" and not each.waits
+    ]
+    if not hasty or not any(each.role == "replica" for each in nodes):
+        return
+    one = len(hasty) == 1
+    yield (
+        f"The {'primary' if one else 'primaries'} {', '.join(hasty)} "
+        f"{'answers' if one else 'answer'} whether or not a replica follows "
+        "(min-replicas-to-write is 0), and locks live here: one that was taken just "
+        "before a failover may be unknown after it, and somebody else gets it too. "
+        "min-replicas-to-write 1 makes that rarer; what is written in the name of a "
+        "fence (held.fence) is safe from it."
+    )
+
+
 def _lonely(survey: Survey) -> Iterator[str]:
     """Primaries of a cluster that nobody follows; replicas come behind their own."""
     followed: dict[str, bool] = {}

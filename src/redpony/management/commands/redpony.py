@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from redpony.errors import RedponyError
-from redpony.management import acl, doctor, server, status
+from redpony.management import acl, doctor, locks, server, status
 
 
 class Command(BaseCommand):
@@ -45,6 +45,9 @@ class Command(BaseCommand):
                 "acl", help="a server's user with no more rights than needed"
             )
         )
+        locks.add_arguments(
+            parts.add_parser("locks", help="who has which lock, and who waits for it")
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Run a sub-command; ends with exit code 1 if something is wrong."""
@@ -67,6 +70,8 @@ class Command(BaseCommand):
                 # Standard output is an ACL file; the rest is for people.
                 self.stderr.write(line, style_func=str)
             return True, said
+        if options["part"] == "locks":
+            return locks.locks(options, self.stdout.write)
         own = server.find(options["alias"])
         if options["action"] == "start":
             server.start(own, self.stdout.write)
