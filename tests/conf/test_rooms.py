@@ -115,7 +115,7 @@ BAD = [
         "redpony.E002",
         (
             'REDPONY["LOCKS"]["ALLIAS"]: there is no such setting. Did you mean "ALIAS"? '
-            "Known are ALIAS, LEASE."
+            "Known are ALIAS, LEASE, LOCKDEP."
         ),
     ),
     (

@@ -120,7 +120,7 @@ def evicting(terms: Terms, holders: tuple[Holder, ...]) -> Plan[tuple[Holder, ..
     lost: list[Holder] = []
     for holder in holders:
         if (yield terms.cancel(holder.raw)):
-            lost.append(holder)
+            lost.append(holder)  # noqa: PERF401 (no comprehension may yield)
     return tuple(lost)
 
 
