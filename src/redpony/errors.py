@@ -231,6 +231,13 @@ class LockLost(LockNotOwned):
     """The lock was the caller's when the body began, and was not any more at its end."""
 
 
+class ReleasedInTransaction(RuntimeWarning):
+    """A lock was given back before the transaction that it guards was over.
+
+    The next holder may read what was there before it.
+    """
+
+
 _BY_CODE: dict[str, type[ServerError]] = {
     "WRONGTYPE": WrongType,
     "NOPERM": NoPermission,

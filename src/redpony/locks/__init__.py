@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from redpony.errors import LockError, LockLost, LockNotOwned
+from redpony.errors import (
+    LockError,
+    LockLost,
+    LockNotOwned,
+    ReleasedInTransaction,
+)
 from redpony.locks.decorator import locked
 from redpony.locks.held import Held
 from redpony.locks.lock import Lock
@@ -15,6 +20,7 @@ __all__ = [
     "LockLost",
     "LockNotOwned",
     "ReadWriteLock",
+    "ReleasedInTransaction",
     "Semaphore",
     "locked",
 ]

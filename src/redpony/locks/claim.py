@@ -40,6 +40,7 @@ from redpony.errors import (
 )
 from redpony.leases import Lease, keep, undo
 from redpony.locks import tokens
+from redpony.locks.ending import Ending, Release
 from redpony.locks.gate import Contender, Gate, Place, gate_for
 from redpony.locks.guard import Guard
 from redpony.locks.held import Held
@@ -81,6 +82,8 @@ class Claim(Running, Generic[T]):
         raise_on_release_error: bool = True,
         on_lost: Callable[[Held], object] | None = None,
         lease: float = LEASE,
+        release: Release | None = None,
+        database: str = "default",
     ) -> None:
         alias = alias_for(alias_config(using)) if isinstance(using, str) else using
         self.alias = alias
@@ -93,6 +96,7 @@ class Claim(Running, Generic[T]):
         self.raise_on_release_error = raise_on_release_error
         self.on_lost = on_lost
         self.lease = _seconds("lease", lease) or LEASE
+        self.ending = Ending(self, release, database)
         self._held: WeakKeyDictionary[Any, Held] = WeakKeyDictionary()
 
     @property
@@ -134,7 +138,7 @@ class Claim(Running, Generic[T]):
         if blocking_timeout is None:
             blocking_timeout = self.blocking_timeout
         gate = self.gate
-        if self.reentrant:
+        if self.reentrant or self.ending.waits:
             again = self._again(gate, whose())
             if again is not None:
                 return again
@@ -174,7 +178,12 @@ class Claim(Running, Generic[T]):
         """Take a lock that nobody here wants, blocking: what most calls come to."""
         gate = self.gate
         me = Contender(tokens.new_token(self.timeout, self.terms.weight), Place.FRONT)
-        if self.reentrant or events.listening or not gate.enter_alone(me):
+        if (
+            self.reentrant
+            or self.ending.waits
+            or events.listening
+            or not gate.enter_alone(me)
+        ):
             return self._run(self._take(None, None))
         patience = self.blocking_timeout
         waits = self.blocking and (patience is None or patience > 0)
@@ -295,7 +304,9 @@ class Claim(Running, Generic[T]):
     def _again(self, gate: Gate, me: Any) -> Held | None:
         """Return the holding of this thread or task, entered once more."""
         holding = None if gate.holder is None else gate.holder()
-        if isinstance(holding, Held) and holding.owner() is me and holding.valid:
+        if not isinstance(holding, Held) or not (self.reentrant or holding.is_pending):
+            return None
+        if holding.owner() is me and holding.valid:
             holding.count += 1
             self._held[me if self.thread_local else self] = holding
             return holding
@@ -312,14 +323,23 @@ class Claim(Running, Generic[T]):
         held = self.mine("release")
         if held.count > 1:
             held.count -= 1
+            if held.is_pending and held.count == 1:
+                self.forget(held)
+            return
+        if (yield from self.ending.puts_off(self, held)):
             return
         self.forget(held)
-        yield from held.giving_back()
+        try:
+            yield from held.giving_back()
+        finally:
+            self.ending.look(self)
 
     release, arelease = both(_release)
 
     def _give_back_quickly(self) -> bool:
         """Give back a lock that nobody here waits for, blocking, if it is that simple."""
+        if self.ending.waits:
+            return False
         owner = whose() if self.thread_local else self
         held = self._held.get(owner)
         if held is None or held.count > 1 or held.gate.is_contended or events.listening:
@@ -339,6 +359,7 @@ class Claim(Running, Generic[T]):
             held.gate.freed(lease)
         if reply[0] != 1:
             raise held.gone()
+        self.ending.look(self)
         return True
 
     def forget(self, held: Held) -> None:

@@ -52,6 +52,8 @@ class Held(Running):
         """The thread or task that took it, as long as there is one."""
         self.count = 1
         self.guard: Guard | None = None
+        self.is_pending = False
+        """Whether it is to be given back when a transaction is over."""
 
     @property
     def lost(self) -> Lost:
@@ -162,11 +164,22 @@ class Held(Running):
         Raises `LockNotOwned` where it was lost, or given back before.
         """
         lock = self._lock()
-        if lock is not None:
-            lock.forget(self)
-        yield from self.giving_back()
+        if lock is None:
+            yield from self.giving_back()
+            return
+        if (yield from lock.ending.puts_off(lock, self)):
+            return
+        lock.forget(self)
+        try:
+            yield from self.giving_back()
+        finally:
+            lock.ending.look(lock)
 
     release, arelease = both(_release)
+
+    def end(self) -> None:
+        """Give it back, blocking, whoever holds it. Raises `LockNotOwned`."""
+        self._run(self.giving_back())
 
     def giving_back(self, doubt: Unavailable | None = None) -> Plan[None]:
         """Give it back, and wake who comes next. Raises `LockNotOwned`.

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from redpony.alias import Alias
 from redpony.locks.claim import LEASE, Claim
+from redpony.locks.ending import Release
 from redpony.locks.held import Held
 from redpony.locks.terms import Exclusive, exclusive, own_key
 from redpony.plan import Plan, both
@@ -36,6 +37,14 @@ class Lock(Claim[Exclusive]):
     * `on_lost`: called with the holding if it is lost, by the thread that looks after
       leases; do not block it.
     * `lease`: the length of a lease that is renewed, in seconds.
+    * `release`: "on_commit" keeps it, renewed, until the transaction is over that
+      `database` (an alias of `DATABASES`) is in when it would be given back, committed
+      or rolled back; the thread or task may take it again until then. One that is lost
+      by the end of the `with` raises `LockLost` there; one that is lost later cannot
+      stop the commit any more: it is logged, and `on_lost` is called. Call
+      `held.check()` last in the transaction, and write with `held.fence`. Without
+      `release`, giving it back in a transaction warns (`ReleasedInTransaction`);
+      "now" is for those who mean it.
     """
 
     def __init__(
@@ -52,6 +61,8 @@ class Lock(Claim[Exclusive]):
         raise_on_release_error: bool = True,
         on_lost: Callable[[Held], object] | None = None,
         lease: float = LEASE,
+        release: Release | None = None,
+        database: str = "default",
     ) -> None:
         super().__init__(
             name,
@@ -64,6 +75,8 @@ class Lock(Claim[Exclusive]):
             raise_on_release_error=raise_on_release_error,
             on_lost=on_lost,
             lease=lease,
+            release=release,
+            database=database,
         )
         self.key = key or own_key(self.alias.config.key_prefix, name, "lock")
         self.terms = exclusive(self.key)
