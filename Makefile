@@ -34,10 +34,10 @@ demo-cluster: $(ready)/demo ## the same on a cluster of six local nodes
 demo-check: $(ready)/demo-check ## drive the demo by HTTP and in Chromium
 	$(python) demo/check.py $(ARGS)
 
-test: $(ready)/test $(ready)/redis-server $(ready)/faketime ## the whole suite
+test: $(ready)/test $(ready)/redis-server $(ready)/faketime $(ready)/postgresql ## the whole suite
 	$(python) -m pytest $(ARGS)
 
-soak: $(ready)/test $(ready)/redis-server $(ready)/faketime ## the long randomized runs
+soak: $(ready)/test $(ready)/redis-server $(ready)/faketime $(ready)/postgresql ## the long randomized runs
 	$(python) -m pytest --soak -m soak -o faulthandler_timeout=7200 $(ARGS)
 
 faults: $(ready)/test $(ready)/redis-server ## one file a fault, ours and the peers
@@ -96,4 +96,8 @@ $(ready)/redis-server: | $(ready)/venv
 # For servers whose clock is set while they run.
 $(ready)/faketime: | $(ready)/venv
 	@sh .ci/need faketime faketime
+	@touch $@
+
+$(ready)/postgresql: | $(ready)/venv
+	@sh .ci/need initdb postgresql
 	@touch $@

@@ -33,6 +33,7 @@ from django.conf import settings
 
 from tests.colours import Both, Colour
 from tests.places import SINGLE, Guarded, Handle, Places, options
+from tests.postgres import Postgres
 from tests.servers import Server
 
 
@@ -296,6 +297,21 @@ def cache(make_cache: MakeCache, both: Callable[[Any], Any]) -> Any:
 
 
 # -- the database -----------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Return the alias of a PostgreSQL server, which runs as long as the tests."""
+    from django.db import connections
+
+    with Postgres() as server:
+        configured = dict(connections.settings["default"])
+        configured |= server.settings
+        connections.settings["postgres"] = configured
+        yield "postgres"
+        connections["postgres"].close()
+        del connections["postgres"]
+        del connections.settings["postgres"]
 
 
 @pytest.fixture(scope="session")

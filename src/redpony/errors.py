@@ -236,6 +236,13 @@ class BrokenBarrier(LockError, threading.BrokenBarrierError):
     """A party of the barrier has died, has waited too long, or has given up."""
 
 
+class ReleasedInTransaction(RuntimeWarning):
+    """A lock was given back before the transaction that it guards was over.
+
+    The next holder may read what was there before it.
+    """
+
+
 _BY_CODE: dict[str, type[ServerError]] = {
     "WRONGTYPE": WrongType,
     "NOPERM": NoPermission,

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from redpony.errors import BrokenBarrier, LockError, LockLost, LockNotOwned
+from redpony.errors import (
+    BrokenBarrier,
+    LockError,
+    LockLost,
+    LockNotOwned,
+    ReleasedInTransaction,
+)
 from redpony.locks.barrier import Barrier
 from redpony.locks.decorator import locked
 from redpony.locks.held import Held
@@ -26,6 +32,7 @@ __all__ = [
     "LockNotOwned",
     "PossibleDeadlock",
     "ReadWriteLock",
+    "ReleasedInTransaction",
     "Semaphore",
     "locked",
     "once",

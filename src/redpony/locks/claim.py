@@ -39,6 +39,7 @@ from redpony.errors import (
 from redpony.leases import keep, undo
 from redpony.locks import lockdep, tokens
 from redpony.locks.contending import Contending, Found, still_lasts
+from redpony.locks.ending import Ending, Release
 from redpony.locks.gate import Contender, Gate, Place, gate_for
 from redpony.locks.guard import Guard
 from redpony.locks.held import Held
@@ -76,6 +77,8 @@ class Claim(Contending[T], Inspectable):
         on_lost: Callable[[Held], object] | None = None,
         lease: float | None = None,
         replicas: int = 0,
+        release: Release | None = None,
+        database: str = "default",
     ) -> None:
         chosen = lock_settings()
         if using is None:
@@ -92,6 +95,7 @@ class Claim(Contending[T], Inspectable):
         self.on_lost = on_lost
         self.lease = _seconds("lease", lease) or chosen.lease
         self.replicas = _count("replicas", replicas)
+        self.ending = Ending(self, release, database)
         self._held: dict[ref[Any], Held] = {}
         """Holdings by the thread or task that has them; gone with it."""
         self._drop = _dropping(ref(self))
@@ -143,7 +147,7 @@ class Claim(Contending[T], Inspectable):
         if blocking_timeout is None:
             blocking_timeout = self.blocking_timeout
         gate = self.gate
-        if self.reentrant:
+        if self.reentrant or self.ending.waits:
             again = self._again(gate, whose())
             if again is not None:
                 return again
@@ -252,14 +256,16 @@ class Claim(Contending[T], Inspectable):
 
         It is for a script to say what became of a plain lock that nobody waits for.
         """
-        if self.reentrant or self.replicas:
+        if self.reentrant or self.replicas or self.ending.waits:
             return False
         return self._waits or not self.terms.is_plain
 
     def _again(self, gate: Gate, me: Any) -> Held | None:
         """Return the holding of this thread or task, entered once more."""
         holding = gate.held
-        if isinstance(holding, Held) and holding.valid and holding.owner() is me:
+        if not isinstance(holding, Held) or not (self.reentrant or holding.is_pending):
+            return None
+        if holding.valid and holding.owner() is me:
             holding.count += 1
             self._held[ref(me if self.thread_local else self, self._drop)] = holding
             return holding
@@ -276,14 +282,23 @@ class Claim(Contending[T], Inspectable):
         held = self.mine("release")
         if held.count > 1:
             held.count -= 1
+            if held.is_pending and held.count == 1:
+                self.forget(held)
+            return
+        if (yield from self.ending.puts_off(self, held)):
             return
         self.forget(held)
-        yield from held.giving_back()
+        try:
+            yield from held.giving_back()
+        finally:
+            self.ending.look(self)
 
     release, arelease = both(_release)
 
     def _give_back_quickly(self) -> bool:
         """Give back a lock that nobody here waits for, blocking, if it is that simple."""
+        if self.ending.waits:
+            return False
         owner = ref(whose() if self.thread_local else self)
         held = self._held.get(owner)
         if held is None or held.count > 1 or events.listening or len(self._held) > 1:
@@ -314,6 +329,7 @@ class Claim(Contending[T], Inspectable):
             raise held.found_gone()
         if held.since:
             held.tell_given_back()
+        self.ending.look(self)
         return True
 
     def forget(self, held: Held) -> None:

@@ -42,6 +42,8 @@ class Held(Lease, Running):
     count = 1
     """How often it was entered."""
     guard: Guard | None = None
+    is_pending = False
+    """Whether it is to be given back when a transaction is over."""
     is_given = False
     """Whether the server's own command has given it back."""
     since = 0.0
@@ -224,11 +226,22 @@ class Held(Lease, Running):
         Raises `LockNotOwned` where it was lost, or given back before.
         """
         lock = self._lock()
-        if lock is not None:
-            lock.forget(self)
-        yield from self.giving_back()
+        if lock is None:
+            yield from self.giving_back()
+            return
+        if (yield from lock.ending.puts_off(lock, self)):
+            return
+        lock.forget(self)
+        try:
+            yield from self.giving_back()
+        finally:
+            lock.ending.look(lock)
 
     release, arelease = both(_release)
+
+    def let_go(self) -> None:
+        """Give it back, blocking, whoever holds it. Raises `LockNotOwned`."""
+        self._run(self.giving_back())
 
     def giving_back(self, met: RedponyError | None = None) -> Plan[None]:
         """Give it back, and wake who comes next. Raises `LockNotOwned`.

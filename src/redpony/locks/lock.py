@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from redpony.alias import Alias
 from redpony.locks.claim import Claim
+from redpony.locks.ending import Release
 from redpony.locks.held import Held
 from redpony.locks.plain import plain as plain_terms
 from redpony.locks.terms import Exclusive, exclusive, own_key
@@ -45,6 +46,14 @@ class Lock(Claim[Exclusive]):
     * `plain`: without a fence, by the server's own commands where it has them (Valkey
       9.0, Redis 8.4): the fastest. It excludes other locks of its name and stands in
       one line with them; but where a holder died, a newcomer may pass that line by.
+    * `release`: "on_commit" keeps it, renewed, until the transaction is over that
+      `database` (an alias of `DATABASES`) is in when it would be given back, committed
+      or rolled back; the thread or task may take it again until then. One that is lost
+      by the end of the `with` raises `LockLost` there; one that is lost later cannot
+      stop the commit any more: it is logged, and `on_lost` is called. Call
+      `held.check()` last in the transaction, and write with `held.fence`. Without
+      `release`, giving it back in a transaction warns (`ReleasedInTransaction`);
+      "now" is for those who mean it.
     """
 
     def __init__(
@@ -63,6 +72,8 @@ class Lock(Claim[Exclusive]):
         lease: float | None = None,
         plain: bool = False,
         replicas: int = 0,
+        release: Release | None = None,
+        database: str = "default",
     ) -> None:
         super().__init__(
             name,
@@ -76,6 +87,8 @@ class Lock(Claim[Exclusive]):
             on_lost=on_lost,
             lease=lease,
             replicas=replicas,
+            release=release,
+            database=database,
         )
         self.key = key or own_key(self.alias.config.key_prefix, name, "lock")
         self.terms = plain_terms(self.key) if plain else exclusive(self.key)
