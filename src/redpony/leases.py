@@ -22,6 +22,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import ref
 
@@ -345,8 +346,35 @@ def look(leases: list[Lease]) -> None:
             lease.lose("its time is over")
         elif lease.is_due(now):
             due[lease.link].append(lease)
+    if len({lease.link for lease in leases}) <= 1:
+        for link, some in due.items():
+            renew(link, some)
+        return
     for link, some in due.items():
-        renew(link, some)
+        # A server that hangs must not keep us from the others.
+        aside(link, partial(renew, link, some))
+
+
+_aside: set[Any] = set()
+
+
+def aside(link: Any, work: Callable[[], None]) -> bool:
+    """Do something in a thread of its own; False where one is at it on this link."""
+    if link in _aside:
+        return False
+    _aside.add(link)
+
+    def run() -> None:
+        try:
+            work()
+        except Exception:  # as in the watchdog
+            logger.exception("The watchdog of leases met what it did not expect")
+        finally:
+            _aside.discard(link)
+
+    name = f"redpony asks {link.label}"
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return True
 
 
 def renew(link: Any, leases: list[Lease]) -> None:
@@ -380,6 +408,7 @@ def _after_fork() -> None:
             lease.is_lost = lease.is_parents = True
     _kept.clear()
     _errands.clear()
+    _aside.clear()
     _tended.clear()
     _watchdog = Watchdog()
 

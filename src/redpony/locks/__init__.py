@@ -6,6 +6,7 @@ from redpony.errors import LockError, LockLost, LockNotOwned
 from redpony.locks.decorator import locked
 from redpony.locks.held import Held
 from redpony.locks.lock import Lock
+from redpony.locks.quorum import QuorumLock
 from redpony.locks.semaphore import ReadWriteLock, Semaphore
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "LockError",
     "LockLost",
     "LockNotOwned",
+    "QuorumLock",
     "ReadWriteLock",
     "Semaphore",
     "locked",
