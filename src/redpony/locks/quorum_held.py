@@ -131,18 +131,25 @@ class QuorumHeld(Held):
             lambda terms: terms.extend(token, milliseconds), shares
         )
         self._drift = max(self._drift, drift(span))
-        if self.ends is not None:
-            self.ends = ends
         for number, share in shares.items():
-            if share.ends is not None:
-                share.ends = ends
             if replies[number] == 1:
                 share.until = ends
+                if share.ends is not None:
+                    share.ends = ends
             elif not is_error(replies[number]):
                 share.lose("somebody else has ended it")
         if self.remaining <= 0:
             raise self.gone()
-        self.terms.check(replies)
+        done = sum(reply == 1 for reply in replies.values())
+        if done < self.terms.needed:
+            self.terms.check(replies)
+            raise Unavailable(
+                f"The lock {self.name!r} could be extended on {done} of "
+                f"{len(self.terms.links)} servers: it ends when it would have",
+                outcome="unknown",
+            )
+        if self.ends is not None:
+            self.ends = ends
 
     def giving_back(self, met: RedponyError | None = None) -> Plan[None]:
         """Give it back to every server. One round trip.
@@ -172,7 +179,7 @@ class QuorumHeld(Held):
             raise Unavailable(
                 f"The lock {self.name!r} was given back on {given} of "
                 f"{len(terms.links)} servers; the others did not answer, and have it "
-                f"until its lease is over ({', '.join(map(str, self._labels(silent)))})",
+                f"until its lease is over ({', '.join(self._labels(silent))})",
                 outcome="unknown",
             )
 
