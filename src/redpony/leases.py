@@ -31,6 +31,7 @@ from redpony.errors import RedponyError
 from redpony.interrupts import is_interrupt
 from redpony.plan import Batch, Replies
 from redpony.signals import Signal
+from redpony.wire.aside import aside, in_thread
 
 if TYPE_CHECKING:
     from redpony.wire.link import Link
@@ -227,11 +228,10 @@ class Errand:
 
     @property
     def due(self) -> float:
-        return self.given + self.left[0]
+        return self.given + self.left[0] if self.left else 0.0
 
     def run(self) -> None:
         """Run it once more; not where the link was closed since: it would open again."""
-        self.left.pop(0)
         if self.link.closings != self._closings:
             self.left.clear()
             return
@@ -319,11 +319,16 @@ class Watchdog:
 
     def _look(self) -> None:
         now = monotonic()
-        for errand in list(_errands):
-            if errand.due <= now:
-                errand.run()
-                if not errand.left:
-                    _errands.discard(errand)
+        several = len({errand.link for errand in _errands.copy()}) > 1
+        for errand in _errands.copy():
+            if not errand.left:
+                _errands.discard(errand)
+            elif errand.due <= now:
+                errand.left.pop(0)
+                if several:
+                    in_thread(errand.link, errand.run)
+                else:
+                    errand.run()
         for thing in list(_tended):
             if not thing.tend():
                 _tended.discard(thing)
@@ -346,35 +351,12 @@ def look(leases: list[Lease]) -> None:
             lease.lose("its time is over")
         elif lease.is_due(now):
             due[lease.link].append(lease)
-    if len({lease.link for lease in leases}) <= 1:
-        for link, some in due.items():
-            renew(link, some)
-        return
+    several = len({lease.link for lease in leases}) > 1
     for link, some in due.items():
-        # A server that hangs must not keep us from the others.
-        aside(link, partial(renew, link, some))
-
-
-_aside: set[Any] = set()
-
-
-def aside(link: Any, work: Callable[[], None]) -> bool:
-    """Do something in a thread of its own; False where one is at it on this link."""
-    if link in _aside:
-        return False
-    _aside.add(link)
-
-    def run() -> None:
-        try:
-            work()
-        except Exception:  # as in the watchdog
-            logger.exception("The watchdog of leases met what it did not expect")
-        finally:
-            _aside.discard(link)
-
-    name = f"redpony asks {link.label}"
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return True
+        if several:  # one that hangs must not keep us from the others
+            aside(link, partial(renew, link, some))
+        else:
+            renew(link, some)
 
 
 def renew(link: Any, leases: list[Lease]) -> None:
@@ -408,7 +390,6 @@ def _after_fork() -> None:
             lease.is_lost = lease.is_parents = True
     _kept.clear()
     _errands.clear()
-    _aside.clear()
     _tended.clear()
     _watchdog = Watchdog()
 

@@ -36,14 +36,14 @@ class Share(Lease):
     """What one of the servers has granted."""
 
     def __init__(self, held: QuorumHeld, number: int, until: float) -> None:
-        terms = held.terms
-        self.link = terms.links[number]
+        servers = held.majority
+        self.link = servers.links[number]
         self.name = held.name
         self.seconds = held.seconds
         self.until = until
         self.ends = held.ends
         self.number = number
-        self._terms = terms.each[number]
+        self._terms = servers.each[number]
         self._token = held.token
         self._held = ref(held)
 
@@ -64,7 +64,7 @@ class QuorumHeld(Held):
     """
 
     shares: tuple[Share, ...] = ()
-    terms: Majority
+    majority: Majority
 
     def __init__(
         self,
@@ -77,6 +77,7 @@ class QuorumHeld(Held):
         servers: Iterable[int],
     ) -> None:
         seconds = lock.timeout or lock.lease
+        self.majority = lock.terms
         self._drift = drift(seconds)
         super().__init__(lock, gate, token, fence, asked, seconds, owner)
         until = asked + seconds
@@ -93,7 +94,7 @@ class QuorumHeld(Held):
         """Up to when a majority is surely ours, by this process' clock."""
         ends = [share.until for share in self.shares if not share.is_lost]
         ends.sort(reverse=True)
-        needed = self.terms.needed
+        needed = self.majority.needed
         return ends[needed - 1] - self._drift if len(ends) >= needed else 0.0
 
     @until.setter
@@ -107,8 +108,8 @@ class QuorumHeld(Held):
     def count_again(self) -> None:
         """See whether there still is a majority."""
         living = sum(not share.is_lost for share in self.shares)
-        if living < self.terms.needed:
-            self.lose(f"only {living} of {len(self.terms.links)} servers have it")
+        if living < self.majority.needed:
+            self.lose(f"only {living} of {len(self.majority.links)} servers have it")
 
     def end(self) -> None:
         super().end()
@@ -127,7 +128,7 @@ class QuorumHeld(Held):
         milliseconds = max(int(span * 1000), 1)
         shares = {each.number: each for each in self.shares if not each.is_lost}
         token = self.token
-        replies = yield from self.terms.ask(
+        replies = yield from self.majority.ask(
             lambda terms: terms.extend(token, milliseconds), shares
         )
         self._drift = max(self._drift, drift(span))
@@ -141,11 +142,11 @@ class QuorumHeld(Held):
         if self.remaining <= 0:
             raise self.gone()
         done = sum(reply == 1 for reply in replies.values())
-        if done < self.terms.needed:
-            self.terms.check(replies)
+        if done < self.majority.needed:
+            self.majority.check(replies)
             raise Unavailable(
                 f"The lock {self.name!r} could be extended on {done} of "
-                f"{len(self.terms.links)} servers: it ends when it would have",
+                f"{len(self.majority.links)} servers: it ends when it would have",
                 outcome="unknown",
             )
         if self.ends is not None:
@@ -160,28 +161,28 @@ class QuorumHeld(Held):
         """
         if self.is_parents:
             raise self.gone()
-        terms, token = self.terms, self.token
+        servers, token = self.majority, self.token
         was_lost = self.stands <= 0
         self.end()
         try:
-            replies = yield from terms.ask(lambda each: each.release(token, b"", 0.0))
+            replies = yield from servers.ask(lambda each: each.release(token, b"", 0.0))
         except BaseException:
-            terms.undo(token)
+            servers.undo(token)
             raise
         finally:
             self.gate.freed(self)
         silent = [number for number, reply in replies.items() if is_error(reply)]
-        terms.undo(token, silent)
+        servers.undo(token, silent)
         given = sum(reply == 1 for reply in replies.values())
-        if was_lost or given + len(silent) < terms.needed:
+        if was_lost or given + len(silent) < servers.needed:
             raise self.gone()
-        if given < terms.needed:
+        if given < servers.needed:
             raise Unavailable(
                 f"The lock {self.name!r} was given back on {given} of "
-                f"{len(terms.links)} servers; the others did not answer, and have it "
+                f"{len(servers.links)} servers; the others did not answer, and have it "
                 f"until its lease is over ({', '.join(self._labels(silent))})",
                 outcome="unknown",
             )
 
     def _labels(self, numbers: list[int]) -> list[str]:
-        return [self.terms.links[number].label for number in numbers]
+        return [self.majority.links[number].label for number in numbers]

@@ -19,6 +19,7 @@ from redpony.commands import Command
 from redpony.errors import RedponyError, Unavailable
 from redpony.plan import Batch, Everywhere, Replies
 from redpony.wire import outcomes
+from redpony.wire.aside import in_thread
 from redpony.wire.blocking import BlockingDriver
 from redpony.wire.parallel import Sent
 
@@ -39,14 +40,13 @@ def ask_everywhere(effect: Everywhere) -> Replies:
                 if sent.is_under_way:
                     flights.append((index, sent))
                     continue
-            answers.later(index, link.label, _asking(driver, batch, lasts))
+            answers.later(index, link, _asking(driver, batch, lasts))
         for index, sent in flights:
             sent.collect()
             if sent.is_answered:
                 answers.put(index, sent.land())
             else:
-                label = effect.asks[index][0].label
-                answers.later(index, label, sent.land)
+                answers.later(index, effect.asks[index][0], sent.land)
         items = answers.awaited(expires)
     finally:
         for _, sent in flights:
@@ -77,7 +77,7 @@ class _Answers:
             self._missing -= 1
             self._changed.notify()
 
-    def later(self, index: int, label: str, ask: Callable[[], Replies]) -> None:
+    def later(self, index: int, link: Any, ask: Callable[[], Replies]) -> None:
         """Have a thread bring an answer."""
 
         def work() -> None:
@@ -87,8 +87,7 @@ class _Answers:
                 replies = Replies([error])
             self.put(index, replies)
 
-        name = f"redpony asks {label}"
-        threading.Thread(target=work, name=name, daemon=True).start()
+        in_thread(link, work)
 
     def awaited(self, expires: float) -> list[Replies | None]:
         """Return what there is when all is there, or the time is over."""
