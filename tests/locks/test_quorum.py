@@ -228,7 +228,7 @@ def test_a_server_that_hangs_delays_nobody_for_long(
 
 
 def test_what_a_server_did_after_it_had_hung_is_undone(five: Any, quorum: Any) -> None:
-    lock = quorum(lease=5)
+    lock = quorum(lease=300)
     with lock:
         pass
     with stopped(*five[:2]), lock:
@@ -458,7 +458,9 @@ def test_one_who_is_cancelled_leaves_nothing(five: Any) -> None:
             pass
         steps = 0
         while True:
-            task = asyncio.create_task(once(QuorumLock(f"job{steps}", using=NAMES)))
+            task = asyncio.create_task(
+                once(QuorumLock(f"job{steps}", using=NAMES, lease=300))
+            )
             for _ in range(steps):
                 await asyncio.sleep(0)
             task.cancel()
