@@ -23,7 +23,7 @@ from redpony.errors import (
     WriteRefused,
 )
 from redpony.eventlog import Voice, log_alias
-from redpony.plan import Batch, Plan, Replies, Settle, Wait, name_of
+from redpony.plan import Batch, Everywhere, Plan, Replies, Settle, Wait, name_of
 
 R = TypeVar("R")
 Drive = Callable[[Plan[Any], Settle], Any]
@@ -134,6 +134,8 @@ class Watch:
             self._commands.append(effect.name)
         elif isinstance(effect, Batch):
             self._commands.extend(command.name for command in effect.commands)
+        elif isinstance(effect, Everywhere):
+            self._commands.extend(command.name for _, command in effect.asks)
         elif isinstance(effect, Wait):
             before = () if effect.before is None else (effect.before.name,)
             self._commands.extend((*before, effect.command.name))

@@ -22,6 +22,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import ref
 
@@ -30,6 +31,7 @@ from redpony.errors import RedponyError
 from redpony.interrupts import is_interrupt
 from redpony.plan import Batch, Replies
 from redpony.signals import Signal
+from redpony.wire.aside import aside, in_thread
 
 if TYPE_CHECKING:
     from redpony.wire.link import Link
@@ -228,11 +230,10 @@ class Errand:
 
     @property
     def due(self) -> float:
-        return self.given + self.left[0]
+        return self.given + self.left[0] if self.left else 0.0
 
     def run(self) -> None:
         """Run it once more; not where the link was closed since: it would open again."""
-        self.left.pop(0)
         if self.link.closings != self._closings:
             self.left.clear()
             return
@@ -320,11 +321,16 @@ class Watchdog:
 
     def _look(self) -> None:
         now = monotonic()
-        for errand in list(_errands):
-            if errand.due <= now:
-                errand.run()
-                if not errand.left:
-                    _errands.discard(errand)
+        several = len({errand.link for errand in _errands.copy()}) > 1
+        for errand in _errands.copy():
+            if not errand.left:
+                _errands.discard(errand)
+            elif errand.due <= now:
+                errand.left.pop(0)
+                if several:
+                    in_thread(errand.link, errand.run)
+                else:
+                    errand.run()
         for thing in list(_tended):
             if not thing.tend():
                 _tended.discard(thing)
@@ -352,8 +358,12 @@ def look(leases: list[Lease]) -> None:
             lease.lose("its time is over")
         elif lease.is_due(now):
             due[lease.link].append(lease)
+    several = len({lease.link for lease in leases}) > 1
     for link, some in due.items():
-        renew(link, some)
+        if several:  # one that hangs must not keep us from the others
+            aside(link, partial(renew, link, some))
+        else:
+            renew(link, some)
 
 
 def renew(link: Any, leases: list[Lease]) -> None:

@@ -24,6 +24,7 @@ What drivers promise to a plan:
 * `Sleep` and `Now` go through the driver's clock.
 * `Wait` blocks for a blocking command's answer, `Await` for another thread or task
   of the process; each with a timeout of its own.
+* `Everywhere` asks several servers at the same time, and answers `Replies` too.
 
 A plan holds no resource. Its `finally` is best effort (an interrupt may skip
 it), so correctness rests on leases, never on clean-up.
@@ -197,6 +198,22 @@ class Await:
     def __init__(self, signal: Signal, timeout: float | None) -> None:
         self.signal = signal
         self.timeout = timeout
+
+
+class Everywhere:
+    """One command for each of several servers, which are asked at the same time.
+
+    Answers `Replies`, in order, and never throws for what its commands met. It takes
+    `lasts` seconds at most, whatever the servers do: whoever has not answered by then
+    is an item with the outcome "unknown".
+    """
+
+    __slots__ = ("asks", "lasts")
+
+    def __init__(self, asks: Sequence[tuple[Any, Command]], lasts: float) -> None:
+        self.asks = asks
+        """Links, and what each of them is asked."""
+        self.lasts = lasts
 
 
 class Runs(Protocol):

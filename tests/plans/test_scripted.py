@@ -6,7 +6,7 @@ import pytest
 
 from redpony.commands import GET, INCRBY, PING, SET, Lane, call
 from redpony.errors import Unavailable, WrongType
-from redpony.plan import Batch, Invoke, Now, Sleep, Wait
+from redpony.plan import Batch, Everywhere, Invoke, Now, Sleep, Wait
 from redpony.scripts import script
 from redpony.testing import FakeClock, ScriptedDriver, scripted_cache
 
@@ -70,6 +70,17 @@ def test_an_error_as_a_reply_is_thrown_into_the_plan(run):
     driver = ScriptedDriver(WrongType("WRONGTYPE no"))
     with pytest.raises(WrongType):
         run(driver, GET("a"))
+
+
+def test_servers_that_are_asked_at_once_are_one_round_trip(run):
+    lost = Unavailable("lost", outcome="unknown")
+    driver = ScriptedDriver(b"1", lost)
+    effect = Everywhere([("one", GET("a")), ("two", GET("b"))], 0.5)
+    (replies,) = run(driver, effect)
+    assert list(replies) == [b"1", lost]
+    assert replies.outcome(1) == "unknown"
+    assert driver.round_trips == 1
+    assert driver.commands == [GET("a"), GET("b")]
 
 
 def test_an_error_as_a_reply_in_a_batch_is_an_item(run):

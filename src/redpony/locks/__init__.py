@@ -17,6 +17,7 @@ from redpony.locks.leader import Leader
 from redpony.locks.lock import Lock
 from redpony.locks.lockdep import PossibleDeadlock
 from redpony.locks.once import once
+from redpony.locks.quorum import QuorumLock
 from redpony.locks.semaphore import ReadWriteLock, Semaphore
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "LockLost",
     "LockNotOwned",
     "PossibleDeadlock",
+    "QuorumLock",
     "ReadWriteLock",
     "ReleasedInTransaction",
     "Semaphore",

@@ -62,6 +62,7 @@ CLUSTER_SCRIPTS: Final[tuple[str, ...]] = ("dump", "discard")
 _LOCK: Final = (GET, ZSCORE, BLPOP, WAIT)
 LOCK_SCRIPTS: Final = (
     *("lock_acquire", "lock_release", "lock_cancel", "lock_extend"),
+    "lock_raise",
     *("semaphore_acquire", "semaphore_release", "semaphore_extend", "semaphore_room"),
     "once_keep",
     *("latch_wait", "latch_down", "latch_close"),

@@ -26,6 +26,7 @@ from redpony.errors import RedponyError
 from redpony.plan import (
     Await,
     Batch,
+    Everywhere,
     Invoke,
     Now,
     Plan,
@@ -225,6 +226,8 @@ class ScriptedDriver:
             self.slept.append(effect.seconds)
             self.clock.advance(effect.seconds)
             return None
+        if kind is Everywhere:
+            return self._ask_all(Batch([command for _, command in effect.asks]))
         if kind is Now:
             return self.clock()
         if kind is Wait:

@@ -18,6 +18,7 @@ from redpony.errors import RedponyError
 from redpony.plan import (
     Await,
     Batch,
+    Everywhere,
     Invoke,
     Invoked,
     Now,
@@ -97,6 +98,10 @@ class BlockingDrive(ABC):
             return self.wait(effect)
         if type(effect) is Await:
             return effect.signal.wait(effect.timeout)
+        if type(effect) is Everywhere:
+            from redpony.wire.everywhere import ask_everywhere
+
+            return ask_everywhere(effect)
         raise TypeError(f"A plan yielded {effect!r}, which is no effect")
 
 
@@ -162,6 +167,10 @@ class AsyncDrive(ABC):
             return await self.wait(effect)
         if type(effect) is Await:
             return await effect.signal.awaited(effect.timeout)
+        if type(effect) is Everywhere:
+            from redpony.wire.everywhere import aask_everywhere
+
+            return await aask_everywhere(effect)
         raise TypeError(f"A plan yielded {effect!r}, which is no effect")
 
 

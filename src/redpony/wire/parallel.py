@@ -84,6 +84,17 @@ class Sent:
             return
         self._connection = connection
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it was sent, and its answers are still to be read."""
+        return self._connection is not None
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether `land` has nothing left to do on the wire."""
+        items = self._items
+        return items is not None and not any(type(item) is NoScript for item in items)
+
     def collect(self) -> None:
         """Read the answers, if they are on their way, and let go of the connection."""
         connection, self._connection = self._connection, None
