@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from redpony.locks import LockError, LockNotOwned, ReadWriteLock, Semaphore
-from redpony.locks.gate import Gate
+from redpony.locks.gate import Contender, Gate
 from tests.locks.both import InBoth
 
 
@@ -135,3 +135,18 @@ def test_it_cannot_be_had_in_time(semaphore: Any) -> None:
         semaphore(1, blocking_timeout=0.01),
     ):
         pass
+
+
+def test_who_does_not_wait_is_not_refused_because_another_one_asks(
+    cache_on: Any, valkey: Any
+) -> None:
+    valkey.flush()
+    cache_on(valkey)
+    semaphore = Semaphore("places", 2)
+    asks = Contender(b"somebody who asks the server just now")
+    assert semaphore.gate.enter(asks)
+    assert semaphore.acquire(blocking=False)
+    semaphore.release()
+    assert semaphore.acquire(blocking_timeout=0.01)
+    semaphore.release()
+    semaphore.gate.leave(asks)
