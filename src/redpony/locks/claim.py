@@ -44,6 +44,7 @@ from redpony.locks.gate import Contender, Gate, Place, gate_for
 from redpony.locks.guard import Guard
 from redpony.locks.held import Held
 from redpony.locks.holder import whose
+from redpony.locks.holdings import lay, take_out
 from redpony.locks.running import Running
 from redpony.locks.terms import ALIVE, SLICE, Terms
 from redpony.plan import Await, Plan, Sleep, Wait, both
@@ -164,7 +165,11 @@ class Claim(Running, Generic[T]):
         me = whose()
         held = Held(self, self.terms, gate, contender.token, fence, lease, me)
         gate.took(contender, lease, ref(held))
-        self._held[me if self.thread_local else self] = held
+        owner = me if self.thread_local else self
+        if gate.shared:
+            lay(self._held, owner, held)
+        else:
+            self._held[owner] = held
         if self.on_lost is not None:
             lease.on_lost.append(partial(self.on_lost, held))
         keep(lease, held)
@@ -315,7 +320,8 @@ class Claim(Running, Generic[T]):
         if held.count > 1:
             held.count -= 1
             return
-        self.forget(held)
+        while not self.forget(held):
+            held = self.mine("release")  # another thread has given that one back
         yield from held.giving_back()
 
     release, arelease = both(_release)
@@ -329,8 +335,9 @@ class Claim(Running, Generic[T]):
         lease = held.lease
         if lease.remaining <= 0 or len(self._held) > 1:
             return False
+        if not self.forget(held):
+            return False
         lease.end()
-        del self._held[owner]
         command = held.terms.release(held.token, b"", 0)
         try:
             reply = self.alias.ask(command)
@@ -343,11 +350,9 @@ class Claim(Running, Generic[T]):
             raise held.gone()
         return True
 
-    def forget(self, held: Held) -> None:
-        """Have nobody find this holding any more."""
-        for owner, each in list(self._held.items()):
-            if each is held:
-                del self._held[owner]
+    def forget(self, held: Held) -> bool:
+        """Have nobody find this holding any more; False where nobody did."""
+        return take_out(self._held, held)
 
     def _extend(self, additional_time: float, replace_ttl: bool = False) -> Plan[bool]:
         """Hold it for more seconds, or (`replace_ttl`) for so many from now on.

@@ -51,6 +51,9 @@ class Held(Running):
         self.owner = ref(owner)
         """The thread or task that took it, as long as there is one."""
         self.count = 1
+        self.under: Held | None = None
+        """What its owner has of the same semaphore besides, and has had for longer."""
+        self.depth = 1
         self.guard: Guard | None = None
 
     @property
