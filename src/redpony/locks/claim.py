@@ -413,7 +413,7 @@ class Claim(Running, Generic[T]):
         try:
             if not self._give_back_quickly():
                 self.release()
-        except (LockNotOwned, Unavailable):
+        except (LockError, Unavailable):
             # What went wrong in the body matters more.
             if error is None and self.raise_on_release_error:
                 raise
@@ -432,9 +432,9 @@ class Claim(Running, Generic[T]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        held = self.mine("release")
-        guard = held.guard if held.count == 1 else None
-        if guard is not None and guard.end():
+        held = self.held
+        guard = held.guard if held is not None and held.count == 1 else None
+        if held is not None and guard is not None and guard.end():
             # The body was cancelled because the lock was lost, by nobody else.
             if held.count == 1:
                 with contextlib.suppress(LockNotOwned, Unavailable):
@@ -443,7 +443,7 @@ class Claim(Running, Generic[T]):
                 raise held.gone() from error
         try:
             await self.arelease()
-        except (LockNotOwned, Unavailable):
+        except (LockError, Unavailable):
             if error is None and self.raise_on_release_error:
                 raise
 
