@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -60,6 +61,11 @@ class Held(Running):
     def lost(self) -> Lost:
         """The mark that is set when the lock is lost."""
         return self.lease.lost
+
+    @property
+    def local(self) -> SimpleNamespace:
+        """What redis-py's locks have: `lock.local.token`, None once it is given back."""
+        return SimpleNamespace(token=None if self.lease.is_over else self.token)
 
     @property
     def remaining(self) -> float:
@@ -119,13 +125,7 @@ class Held(Running):
 
     def lengthening(self, additional_time: float, replace_ttl: bool) -> Plan[bool]:
         """The plan of `extend`."""
-        ends = self.lease.ends
-        if ends is None:
-            raise LockError(
-                f"The {self.kind} {self.name!r} is renewed until it is given back: there "
-                "is nothing to extend. (Give it a timeout to hold it so long at most.)",
-                name=self.name,
-            )
+        ends = self._ends("extend")
         now = monotonic()
         seconds = _seconds(additional_time)
         yield from self._set(now + seconds if replace_ttl else ends + seconds)
@@ -139,9 +139,21 @@ class Held(Running):
 
     def renewing(self) -> Plan[bool]:
         """The plan of `reacquire`."""
+        self._ends("reacquire")
         seconds = self.lease.seconds
         yield from self._set(monotonic() + seconds)
         return True
+
+    def _ends(self, what: str) -> float:
+        """Return when its time is over; raises `LockError` where it is renewed."""
+        ends = self.lease.ends
+        if ends is None:
+            raise LockError(
+                f"The {self.kind} {self.name!r} is renewed until it is given back: there "
+                f"is nothing to {what}. (Give it a timeout to hold it so long at most.)",
+                name=self.name,
+            )
+        return ends
 
     def _set(self, ends: float) -> Plan[None]:
         lease = self.lease
@@ -154,8 +166,7 @@ class Held(Running):
             lease.lose("somebody else has ended it")
             raise self.gone()
         lease.until = ends
-        if lease.ends is not None:
-            lease.ends = ends
+        lease.ends = ends
 
     # Giving back
 
