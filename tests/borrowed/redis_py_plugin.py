@@ -20,7 +20,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from django.conf import settings
@@ -53,10 +53,10 @@ class _InAsyncio:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ours, f"a{name}", None) or getattr(self._ours, name)
 
-    async def __aenter__(self) -> _InAsyncio:
-        return _InAsyncio(await self._ours.__aenter__())
+    async def __aenter__(self) -> Self:
+        return type(self)(await self._ours.__aenter__())
 
-    async def __aexit__(self, *exc: Any) -> Any:
+    async def __aexit__(self, *exc: object) -> Any:
         return await self._ours.__aexit__(*exc)
 
 
