@@ -6,6 +6,8 @@ and what those of them are about that fail for another reason.
 
 from __future__ import annotations
 
+import asyncio
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from redis.exceptions import LockError, LockNotOwnedError
 
 from tests.locks.both import InBoth
+from tests.servers import until
 
 
 @pytest.fixture
@@ -115,6 +118,35 @@ def test_a_token_belongs_to_a_thread(make_cache: Any) -> None:
     assert ours.local.token is None
     assert not ours.locked()
     mine.release()
+
+
+@pytest.mark.parametrize("patience", [math.inf, 1e100], ids=["inf", "huge"])
+def test_one_may_wait_for_ever_by_a_number(
+    make_cache: Any, colour: Any, patience: float
+) -> None:
+    cache = make_cache()
+    got: list[Any] = []
+
+    async def wait() -> None:
+        async with cache.lock("job", blocking_timeout=patience):
+            got.append(True)
+
+    def work() -> None:
+        if colour.is_async:
+            asyncio.run(wait())
+            return
+        with cache.lock("job", blocking_timeout=patience):
+            got.append(True)
+
+    lock = cache.lock("job")
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
+    with lock:
+        for thread in threads:
+            thread.start()
+        until(lambda: len(lock.gate) == len(threads), "the others wait")
+    for thread in threads:
+        thread.join(60)
+    assert got == [True] * 3
 
 
 def test_what_was_given_back_in_the_body_is_an_error(made: Any) -> None:
