@@ -50,7 +50,7 @@ class Signal:
         try:
             # Whoever set it before we stood here did not see us.
             if not self.is_set:
-                gate.acquire(timeout=-1 if timeout is None else max(timeout, 0))
+                gate.acquire(timeout=-1 if timeout is None else _bounded(timeout))
         finally:
             self._wake = None
         return self.is_set
@@ -83,3 +83,8 @@ class Signal:
             if timer is not None:
                 timer.cancel()
         return self.is_set
+
+
+def _bounded(seconds: float) -> float:
+    """Return what a thread can wait for: not less than nothing, and not for ever."""
+    return min(max(seconds, 0), threading.TIMEOUT_MAX)

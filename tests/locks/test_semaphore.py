@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from redpony.locks import LockError, LockNotOwned, ReadWriteLock, Semaphore
-from redpony.locks.gate import Gate
+from redpony.locks.gate import Contender, Gate
+from redpony.locks.holdings import MANY
 from tests.locks.both import InBoth
 
 
@@ -135,3 +136,86 @@ def test_it_cannot_be_had_in_time(semaphore: Any) -> None:
         semaphore(1, blocking_timeout=0.01),
     ):
         pass
+
+
+def test_who_does_not_wait_is_not_refused_because_another_one_asks(
+    cache_on: Any, valkey: Any
+) -> None:
+    valkey.flush()
+    cache_on(valkey)
+    semaphore = Semaphore("places", 2)
+    asks = Contender(b"somebody who asks the server just now")
+    assert semaphore.gate.enter(asks)
+    assert semaphore.acquire(blocking=False)
+    semaphore.release()
+    assert semaphore.acquire(blocking_timeout=0.01)
+    semaphore.release()
+    semaphore.gate.leave(asks)
+
+
+def test_one_may_have_several_places(semaphore: Any, keys: Any) -> None:
+    """Each is given back by itself, the latest first."""
+    mine = semaphore(3, thread_local=False)
+    with mine as first:
+        with mine as second:
+            assert mine.acquire(blocking=False)
+            assert not mine.acquire(blocking=False)
+            mine.release()
+            assert second.fence == mine.target.held.fence
+            assert mine.available() == 1
+        assert first.fence == mine.target.held.fence
+        assert mine.available() == 2
+    assert mine.available() == 3
+    with pytest.raises(LockError, match="has not taken it"):
+        mine.release()
+    assert keys() == set()
+
+
+def test_the_first_of_several_places_may_be_given_back_first(semaphore: Any) -> None:
+    mine = semaphore(3, thread_local=False)
+    with mine as first, mine, mine as last:
+        first.release()
+        assert mine.target.held is last.target
+        assert mine.available() == 1
+        mine.acquire()
+    assert mine.available() == 3
+
+
+def test_places_whose_time_is_over_are_not_kept_for_ever(semaphore: Any) -> None:
+    mine = semaphore(1000, timeout=0.05, thread_local=False)
+    for _ in range(2 * MANY):
+        assert mine.acquire()
+    mine.target.held.lost.wait(5)
+    assert mine.acquire()
+    assert mine.target.held.depth == 1
+
+
+def test_each_place_is_given_back_once_whoever_gives_it_back(
+    cache_on: Any, valkey: Any
+) -> None:
+    """Without `thread_local` any thread gives back what any other has taken."""
+    valkey.flush()
+    cache_on(valkey)
+    places = 40
+    semaphore = Semaphore("places", places, thread_local=False)
+    failed: list[BaseException] = []
+
+    def each(work: Any) -> None:
+        def some() -> None:
+            try:
+                for _ in range(places // 4):
+                    assert work() is not False
+            except BaseException as error:
+                failed.append(error)
+
+        threads = [threading.Thread(target=some) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    each(lambda: semaphore.acquire(blocking=False))
+    assert semaphore.available() == 0
+    each(semaphore.release)
+    assert semaphore.available() == places
+    assert failed == []

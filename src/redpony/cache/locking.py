@@ -23,6 +23,7 @@ class Locking(Room):
         sleep: float = 0.1,
         blocking: bool = True,
         blocking_timeout: float | None = None,
+        client: None = None,
         thread_local: bool = True,
         **options: Any,
     ) -> Lock:
@@ -30,10 +31,15 @@ class Locking(Room):
 
         `timeout` is how long it is held at most, in seconds; without one its lease is
         renewed until it is given back. `blocking_timeout` is how long to wait for it.
-        `sleep` is accepted and has no effect: nobody polls. The rest are the options
-        of `redpony.locks.Lock`. Making it takes no round trip.
+        `sleep` is accepted and has no effect: nobody polls. `client` stands where
+        django-redis has it, and has to be None. The rest are the options of
+        `redpony.locks.Lock`. Making it takes no round trip.
         """
         del sleep
+        if client is not None:
+            raise TypeError(
+                "cache.lock takes no client: the cache's server has the lock"
+            )
         return Lock(
             str(key),
             using=self.alias,

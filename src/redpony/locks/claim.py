@@ -44,6 +44,7 @@ from redpony.locks.gate import Contender, Gate, Place, gate_for
 from redpony.locks.guard import Guard
 from redpony.locks.held import Held
 from redpony.locks.holder import whose
+from redpony.locks.holdings import lay, take_out
 from redpony.locks.inspection import Inspectable
 from redpony.locks.terms import ALIVE, Terms, Wish
 from redpony.plan import Plan, both
@@ -191,7 +192,11 @@ class Claim(Contending[T], Inspectable):
         held = Held(self, gate, contender.token, fence, asked, lasts, ref(me))
         if not gate.took_alone(held):
             gate.took(contender, held)
-        self._held[ref(me if self.thread_local else self, self._drop)] = held
+        owner = ref(me if self.thread_local else self, self._drop)
+        if gate.shared:
+            lay(self._held, owner, held)
+        else:
+            self._held[owner] = held
         if self.on_lost is not None:
             held.tell(partial(self.on_lost, held))
         keep(held)
@@ -287,7 +292,8 @@ class Claim(Contending[T], Inspectable):
             return
         if (yield from self.ending.puts_off(self, held)):
             return
-        self.forget(held)
+        while not self.forget(held):
+            held = self.mine("release")  # another thread has given that one back
         try:
             yield from held.giving_back()
         finally:
@@ -306,8 +312,9 @@ class Claim(Contending[T], Inspectable):
         gate = held.gate
         if gate.is_contended or held.remaining <= 0:
             return False
+        if not self.forget(held):
+            return False
         held.end()
-        del self._held[owner]
         terms, token = self.terms, held.token
         command = None
         if terms.is_plain:
@@ -332,11 +339,9 @@ class Claim(Contending[T], Inspectable):
         self.ending.look(self)
         return True
 
-    def forget(self, held: Held) -> None:
-        """Have nobody find this holding any more."""
-        for owner, each in list(self._held.items()):
-            if each is held:
-                del self._held[owner]
+    def forget(self, held: Held) -> bool:
+        """Have nobody find this holding any more; False where nobody did."""
+        return take_out(self._held, held)
 
     def forget_owner(self, owner: ref[Any]) -> None:
         """Forget the holding of a thread or task that is no more."""
@@ -401,7 +406,7 @@ class Claim(Contending[T], Inspectable):
         try:
             if not self._give_back_quickly():
                 self.release()
-        except (LockNotOwned, Unavailable):
+        except (LockError, Unavailable):
             # What went wrong in the body matters more.
             if error is None and self.raise_on_release_error:
                 raise
@@ -420,9 +425,9 @@ class Claim(Contending[T], Inspectable):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        held = self.mine("release")
-        guard = held.guard if held.count == 1 else None
-        if guard is not None and guard.end():
+        held = self.held
+        guard = held.guard if held is not None and held.count == 1 else None
+        if held is not None and guard is not None and guard.end():
             # The body was cancelled because the lock was lost, by nobody else.
             if held.count == 1:
                 with contextlib.suppress(LockNotOwned, Unavailable):
@@ -431,7 +436,7 @@ class Claim(Contending[T], Inspectable):
                 raise held.gone() from error
         try:
             await self.arelease()
-        except (LockNotOwned, Unavailable):
+        except (LockError, Unavailable):
             if error is None and self.raise_on_release_error:
                 raise
 

@@ -63,6 +63,8 @@ class Contending(Running, Generic[T]):
         """Come to the front of this process' line, and then of the server's."""
         while me.place is Place.BEHIND:
             if not blocking or (ends is not None and monotonic() >= ends):
+                if gate.shared:
+                    break  # who asks may find room, and there may be more of it
                 return None
             me.signal.clear()
             if gate.look(me) is not Place.BEHIND:

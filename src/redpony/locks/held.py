@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -42,6 +43,9 @@ class Held(Lease, Running):
     count = 1
     """How often it was entered."""
     guard: Guard | None = None
+    under: Held | None = None
+    """What its owner has of the same semaphore besides, and has had for longer."""
+    depth = 1
     is_pending = False
     """Whether it is to be given back when a transaction is over."""
     is_given = False
@@ -78,6 +82,11 @@ class Held(Lease, Running):
 
     def renewal(self, milliseconds: int) -> Command:
         return self.terms.extend(self.token, milliseconds)
+
+    @property
+    def local(self) -> SimpleNamespace:
+        """What redis-py's locks have: `lock.local.token`, None once it is given back."""
+        return SimpleNamespace(token=None if self.is_over else self.token)
 
     @property
     def fence(self) -> int:
@@ -183,13 +192,7 @@ class Held(Lease, Running):
 
     def lengthening(self, additional_time: float, replace_ttl: bool) -> Plan[bool]:
         """The plan of `extend`."""
-        ends = self.ends
-        if ends is None:
-            raise LockError(
-                f"The {self.kind} {self.name!r} is renewed until it is given back: there "
-                "is nothing to extend. (Give it a timeout to hold it so long at most.)",
-                name=self.name,
-            )
+        ends = self._ends("extend")
         now = monotonic()
         seconds = _seconds(additional_time)
         yield from self._set(now + seconds if replace_ttl else ends + seconds)
@@ -203,9 +206,21 @@ class Held(Lease, Running):
 
     def renewing(self) -> Plan[bool]:
         """The plan of `reacquire`."""
+        self._ends("reacquire")
         seconds = self.seconds
         yield from self._set(monotonic() + seconds)
         return True
+
+    def _ends(self, what: str) -> float:
+        """Return when its time is over; raises `LockError` where it is renewed."""
+        ends = self.ends
+        if ends is None:
+            raise LockError(
+                f"The {self.kind} {self.name!r} is renewed until it is given back: there "
+                f"is nothing to {what}. (Give it a timeout to hold it so long at most.)",
+                name=self.name,
+            )
+        return ends
 
     def _set(self, ends: float) -> Plan[None]:
         if self.remaining <= 0:
