@@ -181,7 +181,9 @@ class Contending(Running, Generic[T]):
             except (NoPermission, UnknownCommand):
                 raise
             except (Unavailable, ServerError):
-                continue  # the server was replaced: ask how things stand
+                # The server was replaced, or has no room: ask how things stand.
+                yield Sleep(min(SLICE / 10, waits))
+                continue
             if found is not None:
                 grant = tokens.grant_of(me.token)
                 if still_lasts(asked, grant):
