@@ -139,7 +139,9 @@ def test_what_is_seen_on_the_server_counts(tmp_path: Path) -> None:
     for which in ("I1", "I9", "errors"):
         found = told(tmp_path, findings=[(which, "so it was")])
         assert set(violations(found)) == {which}
-    assert set(violations(told(tmp_path, left={b"redpony{:a}:lock:queue"}))) == {"I9"}
+    assert set(violations(told(tmp_path, left={b"redpony{:a}:lock-line:queue"}))) == {
+        "I9"
+    }
     assert set(violations(told(tmp_path, streaks={"a": 2.0}))) == {"I4"}
 
 

@@ -38,7 +38,7 @@ def rival(name: str = "job", **options: Any) -> Rival:
 
 def waiting(server: Server, name: str = "job") -> int:
     """Return how many stand in the server's line."""
-    return int(server.ask("ZCARD", f"redpony{{:{name}}}:lock:queue"))
+    return int(server.ask("ZCARD", f"redpony{{:{name}}}:lock-line:queue"))
 
 
 @pytest.fixture

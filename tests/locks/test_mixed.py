@@ -118,7 +118,7 @@ def test_their_token_is_seen_as_the_owner(makers: Any, whose: str) -> None:
 
 def waiting(server: Server) -> int:
     """Return how many of ours stand in the server's line."""
-    return int(server.ask("ZCARD", f"redpony{{{KEY}}}:lock:queue"))
+    return int(server.ask("ZCARD", f"redpony{{{KEY}}}:key-line:queue"))
 
 
 def in_line(server: Server, lock: Any, got: list[Any]) -> threading.Thread:

@@ -45,7 +45,7 @@ def rival(**options: Any) -> Rival:
 
 
 def waiting(place: Server) -> int:
-    return int(place.ask("ZCARD", "redpony{:job}:lock:queue"))
+    return int(place.ask("ZCARD", "redpony{:job}:lock-line:queue"))
 
 
 # -- I10 --------------------------------------------------------------------
@@ -76,6 +76,24 @@ def test_two_names_never_share_a_key(
     if ":".join(one) != ":".join(two):
         ours, theirs = (exclusive(own_key(*each, "lock")) for each in (one, two))
         assert not set(ours.keys) & set(theirs.keys)
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [("{a}", "{a}:queue"), ("{u:7}job", "{u:7}job:alive"), ("{a}", "{a}:fence")],
+)
+def test_no_names_key_is_anothers_line(one: str, two: str) -> None:
+    for room, terms in (("lock", exclusive), ("rw", lambda key: Shares(key, 2))):
+        ours, theirs = (terms(own_key("shop", name, room)) for name in (one, two))
+        assert not set(ours.keys) & set(theirs.keys)
+
+
+def test_a_bare_keys_line_is_nobody_elses() -> None:
+    for name in ("1:job", "job", "x:1:job"):
+        bare = exclusive(f"shop:{name}")
+        own = exclusive(own_key("shop", name, "lock"))
+        assert not set(bare.keys) & set(own.keys)
+        assert bare.mailboxes != own.mailboxes
 
 
 # -- I11 --------------------------------------------------------------------

@@ -213,7 +213,7 @@ def test_a_dead_waiter_is_told_from_the_others(locks, make_cache):
     claim = Lock("job")
     with claim:
         claim.alias.ask(claim.terms.acquire(b"rp.alive", 1000, 20, 0))
-        get_redis("default").zadd("redpony{:job}:lock:alive", {"rp.alive": 1})
+        get_redis("default").zadd("redpony{:job}:lock-line:alive", {"rp.alive": 1})
         line = told(locks("show", "job"))[-1]
 
     assert line.endswith("for 9.9 s, not alive")

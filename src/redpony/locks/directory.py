@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from django.core.cache.backends.base import default_key_func
 
@@ -29,42 +29,47 @@ from redpony.plan import Batch, Plan, both
 
 START: Final = b"0"
 
-_COMPANION = re.compile(r":(?:queue|alive|fence|weight|wake:[^:]*)$")
-_LINE = re.compile(r"redpony\{([^}]+)\}:(lock|semaphore|rw)(?::(.*))?", re.DOTALL)
+_COMPANIONS = r"(?:(.*):)?(queue|alive|fence|weight|wake:[^:]*)"
+_LINE = re.compile(
+    rf"redpony\{{([^}}]+)\}}:(lock|semaphore|rw|key)-line:{_COMPANIONS}", re.DOTALL
+)
+_OWN = re.compile(r"redpony\{([^}]+)\}:(lock|semaphore|rw)(?::(.*))?()", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Where one or several of them keep their line: what their keys begin with."""
+    """What one of them is called."""
 
-    base: str
     room: str
+    """The room of its keys; "key" for a lock that has a bare one."""
     content: str
-    """A prefix and a name, or the key of a lock that is not one of our own."""
+    """A prefix and a name, or the bare key."""
 
     @property
     def kind(self) -> str:
-        return KINDS[self.room]
+        return KINDS.get(self.room, KINDS["lock"])
 
     @property
     def terms(self) -> Terms:
-        """The terms of the one with a key of its own."""
-        if self.room == "lock":
-            return Exclusive(self.base)
-        return Shares(self.base, 1)
+        """Its terms on the server."""
+        if self.room == "key":
+            return Exclusive(self.content)
+        key = beside(self.content, self.room).removesuffix(":")
+        return Exclusive(key) if self.room == "lock" else Shares(key, 1)
 
 
 def line_of(key: str) -> Line | None:
-    """Return the line that a key belongs to; None if it belongs to none."""
-    base = _COMPANION.sub("", key)
-    found = _LINE.fullmatch(base)
-    if found is None:
-        return None
-    tag, room, rest = found.groups()
-    content = tag if rest is None else rest
-    if beside(content, room) != f"{base}:":
-        return None
-    return Line(base, room, content)
+    """Return what a key belongs to; None if it belongs to none of them."""
+    for pattern, suffix in ((_LINE, "-line"), (_OWN, "")):
+        found = pattern.fullmatch(key)
+        if found is None:
+            continue
+        tag, room, rest, companion = found.groups()
+        content = tag if rest is None else rest
+        begins = beside(content, room + suffix)
+        if key == (begins + companion if companion else begins.removesuffix(":")):
+            return Line(room, content)
+    return None
 
 
 class Directory(Running):
@@ -135,7 +140,7 @@ class Directory(Running):
         keys = {own_key(self.prefix, name, room) for room in KINDS}
         keys |= {name, self._cache_key(name)}
         lines = [
-            line_of(key if key.startswith(INTERNAL) else beside(key, "lock") + "fence")
+            line_of(key) if key.startswith(INTERNAL) else Line("key", key)
             for key in sorted(keys)
         ]
         found = yield from self._read(filter(None, lines), everything=True)
@@ -168,40 +173,33 @@ class Directory(Running):
     # Reading
 
     def _read(self, lines: Iterable[Line], everything: bool) -> Plan[list[Inspection]]:
-        """Look at some lines; return what lies on them."""
+        """Look at some of them; return those that there are."""
         asked = list(dict.fromkeys(lines))
-        own: list[Inspection | None] = yield from self._look(
-            [(each.terms, each.kind) for each in asked], NoPermission
-        )
+        own = [each for each in asked if each.room != "key"]
+        bare = [each for each in asked if each.room == "key"]
         found: list[Inspection] = []
-        free: list[tuple[Line, Inspection]] = []
-        for line, each in zip(asked, own, strict=True):
-            if each is None:
-                continue
-            if each.holders or line.room != "lock":
-                if self._is_named(line) and _is_meant(each, everything):
-                    found.append(replace(each, name=self._name(line)))
-            else:
-                free.append((line, each))
-        if free:
-            terms = [(Exclusive(line.content), line.kind) for line, _ in free]
-            others = yield from self._look(terms)
-            for (line, each), other in zip(free, others, strict=True):
-                found += self._either(line, each, other, everything)
+        seen = yield from self._look(own, NoPermission)
+        for line, each in zip(own, seen, strict=True):
+            if each and self._is_named(line) and _is_meant(each, everything):
+                found.append(replace(each, name=self._name(line)))
+        seen = yield from self._look(bare)
+        for line, each in zip(bare, seen, strict=True):
+            if each and self._is_ours(line, each) and _is_meant(each, everything):
+                found.append(each)
         return found
 
     def _look(
-        self, asked: list[tuple[Any, str]], raises: type[RedponyError] | None = None
+        self, asked: list[Line], raises: type[RedponyError] | None = None
     ) -> Plan[list[Inspection | None]]:
         """Look at all of these at once; None for what is no lock at all."""
         if not asked:
             return []
         found: list[Inspection | None] = []
-        replies = yield Batch([look(terms) for terms, _ in asked])
-        for (terms, kind), reply in zip(asked, replies, strict=True):
+        terms = [each.terms for each in asked]
+        replies = yield Batch([look(each) for each in terms])
+        for line, each, reply in zip(asked, terms, replies, strict=True):
             if not isinstance(reply, RedponyError):
-                key = terms.keys[0]
-                found.append(seen(reply, terms, kind, key))
+                found.append(seen(reply, each, line.kind, line.content))
             elif isinstance(reply, ServerError) and not (
                 raises and isinstance(reply, raises)
             ):
@@ -210,28 +208,14 @@ class Directory(Running):
                 raise reply
         return found
 
-    def _either(
-        self,
-        line: Line,
-        own: Inspection,
-        other: Inspection | None,
-        everything: bool,
-    ) -> Iterator[Inspection]:
-        """Yield the lock whose line this is, if it is not the one with its own key."""
-        cached = is_entry(line.content, self.prefix, self.alias.config.version)
-        named = self._is_named(line)
-        holder = other.holder if other else None
-        if other is not None and holder is not None:
-            lasts = holder.remaining is not None and not named
-            if holder.host is not None or cached or lasts:
-                yield other
-                return
-        if not _is_meant(own, everything):
-            return
-        if cached:
-            yield replace(own, name=line.content, key=line.content)
-        elif named:
-            yield replace(own, name=self._name(line))
+    def _is_ours(self, line: Line, found: Inspection) -> bool:
+        """Whether what a bare key holds is a lock, and not a value of somebody's."""
+        if is_entry(line.content, self.prefix, self.alias.config.version):
+            return True
+        holder = found.holder
+        return holder is not None and (
+            holder.host is not None or holder.remaining is not None
+        )
 
     def _is_named(self, line: Line) -> bool:
         return line.content.startswith(f"{self.prefix}:")

@@ -1,14 +1,14 @@
 """What a semaphore is on the server.
 
 redpony{TAG}:semaphore          its holders, by when their time is over
-redpony{TAG}:semaphore:weight   what they weigh together
-redpony{TAG}:semaphore:queue    and the rest of a line, as in `redpony.locks.terms`
+redpony{TAG}:semaphore-line:weight   what they weigh together
+redpony{TAG}:semaphore-line:queue    and the rest of a line, as in `redpony.locks.terms`
 """
 
 from __future__ import annotations
 
 from redpony.commands import ZSCORE, Command, Repeat, call
-from redpony.locks.terms import Terms
+from redpony.locks.terms import Terms, line_beside
 from redpony.plan import Plan
 from redpony.scripts import script
 
@@ -22,9 +22,10 @@ class Shares(Terms):
         self.line = key
         self.value = value
         self.weight = weight
+        base = line_beside(key)
         names = ("queue", "alive", "fence", "weight")
-        self.keys = (key, *(f"{key}:{name}" for name in names))
-        self.mailboxes = f"{key}:wake:".encode()
+        self.keys = (key, *(f"{base}{name}" for name in names))
+        self.mailboxes = f"{base}wake:".encode()
         self.limit = (b"%d" % value,)
         super().__init__("semaphore_acquire", "semaphore_release")
         self._extend = script("semaphore_extend")

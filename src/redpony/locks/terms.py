@@ -1,10 +1,10 @@
 """What a lock is on the server: its keys, and the commands on them.
 
     the lock                      its key: the holder's token, the lease as its expiry
-    redpony{TAG}:lock:queue       who waits, by ticket
-    redpony{TAG}:lock:alive       until when each of them is taken to be alive
-    redpony{TAG}:lock:fence       the last fencing token
-    redpony{TAG}:lock:wake:...    one waiter's mailbox
+    redpony{TAG}:lock-line:queue    who waits, by ticket
+    redpony{TAG}:lock-line:alive    until when each of them is taken to be alive
+    redpony{TAG}:lock-line:fence    the last fencing token
+    redpony{TAG}:lock-line:wake:... one waiter's mailbox
 
 The lock itself is a plain string, as redis-py and django-redis write it, so that all of
 them exclude each other. A semaphore has a sorted set of holders in its place, and their
@@ -48,6 +48,19 @@ def own_key(prefix: str, name: str, room: str) -> str:
     A tag in the name decides its slot, as in any key.
     """
     return beside(f"{prefix}:{name}", room).removesuffix(":")
+
+
+def line_beside(key: str) -> str:
+    """Return what begins the keys of the line for a key, in the key's slot.
+
+    They are in rooms of their own: a name that ends in ":queue" has no other's queue
+    for its key, and what has a bare key stands in no line of another one's name.
+    """
+    if not key.startswith(INTERNAL):
+        return beside(key, "key-line")
+    head, _, rest = key.partition("}:")
+    room, colon, name = rest.partition(":")
+    return f"{head}}}:{room}-line{colon}{name}:"
 
 
 class Terms(ABC):
@@ -171,7 +184,7 @@ class Exclusive(Terms):
     shared = False
 
     def __init__(self, key: str) -> None:
-        base = f"{key}:" if key.startswith(INTERNAL) else beside(key, "lock")
+        base = line_beside(key)
         self.line = key
         self.keys = (key, f"{base}queue", f"{base}alive", f"{base}fence")
         self.mailboxes = f"{base}wake:".encode()
