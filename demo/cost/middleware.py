@@ -1,7 +1,8 @@
 """Measures each request, keeps the last hundred, and tells the browser.
 
 The `Server-Timing` header carries the figures; the pages' footer and every browser's
-developer tools show them. Requests for the cost page's own refresh do not count.
+developer tools show them. Requests for the refresh of the cost page and of the
+seats do not count.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from cost.meter import Cost, current, history
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-UNMEASURED = ("/cost/latest/",)
+UNMEASURED = ("/cost/latest/", "/seats/latest/")
 
 
 @sync_and_async_middleware

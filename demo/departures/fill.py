@@ -19,7 +19,7 @@ from django.db import connection, transaction
 from departures.models import Airline, Airport, Country, Flight
 from departures.timetable import AIRLINES, Stop, simulate
 
-EDITION = 1
+EDITION = 2
 DATA = Path(__file__).parent / "data"
 COUNTRIES = DATA / "countries.csv"
 HUBS = DATA / "hubs.txt"

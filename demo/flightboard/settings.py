@@ -26,6 +26,7 @@ INSTALLED_APPS = [
     "departures",
     "cost",
     "outage",
+    "seats",
 ]
 
 MIDDLEWARE = [

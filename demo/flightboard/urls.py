@@ -8,4 +8,5 @@ urlpatterns = [
     path("", include("departures.urls")),
     path("cost/", include("cost.urls")),
     path("outage/", include("outage.urls")),
+    path("seats/", include("seats.urls")),
 ]

@@ -1,0 +1,1 @@
+"""The last seats of a flight, sold to forty buyers at once: without a lock, and with it."""
