@@ -127,8 +127,9 @@ class Claim(Contending[T], Inspectable):
         """Take the lock; return whether it could be had.
 
         `blocking` False asks once. `blocking_timeout` is in seconds. `sleep` is
-        redis-py's and has no effect: nobody polls. One round trip where the lock is
-        free, two where it is handed over. Raises `Unavailable`.
+        redis-py's and has no effect: nobody polls. A `token` of one's own must be nobody
+        else's: who asks with the holder's is taken for the holder. One round trip where
+        the lock is free, two where it is handed over. Raises `Unavailable`.
         """
         del sleep
         found = yield from self._take(blocking, blocking_timeout, token)
