@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from checking import board, outage, pages
+from checking import board, outage, pages, seats
 from checking.browser import DESKTOP, Browser
 from checking.process import Demo
 
@@ -44,6 +44,10 @@ def check_embedded(folder: Path, screenshot: Path | None) -> None:
                 board.check_cost_page,
                 board.check_colours,
                 board.check_phone,
+                seats.check_no_lock,
+                seats.check_recipe,
+                seats.check_lock,
+                seats.check_totals,
                 outage.check_pause,
                 outage.check_kill,
             ):
@@ -61,6 +65,7 @@ def check_cluster(folder: Path) -> None:
         _run(pages.check_pages, site)
         with _browser(site, folder) as browser:
             for check in (
+                seats.check_lock,
                 outage.check_pause_of_a_node,
                 outage.check_kill_of_a_node,
                 outage.check_hand_over,
@@ -71,7 +76,12 @@ def check_cluster(folder: Path) -> None:
             browser.wait_for(outage.VERDICT, "All is well")
             browser.click("button[value='pause:6']")
             browser.wait_for("[data-node='6'] .lamps", "paused")
-        _run(check_end, demo, "Ctrl-C ends everything, even while a node is paused.")
+            seats.sell(browser, "lock")
+        _run(
+            check_end,
+            demo,
+            "Ctrl-C ends everything, even while a node is paused and seats are sold.",
+        )
 
 
 def check_no_debug(folder: Path) -> None:

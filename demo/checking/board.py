@@ -84,7 +84,7 @@ def check_colours(browser: Browser) -> None:
 def check_phone(browser: Browser) -> None:
     """On a phone no page is wider than the screen."""
     browser.resize(PHONE)
-    for path in ("/", "/airports/", "/airports/FRA/", "/cost/", "/outage/"):
+    for path in ("/", "/airports/", "/airports/FRA/", "/cost/", "/outage/", "/seats/"):
         browser.open(path)
         assert browser.run(NARROW), f"{path} is wider than the screen"
     browser.resize(DESKTOP)

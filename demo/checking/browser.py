@@ -111,13 +111,15 @@ class Browser:
                 f"{selector} does not say {wanted!r}; it says {found!r}"
             ) from None
 
-    def wait_until(self, what: str, condition: Callable[[], object]) -> None:
+    def wait_until(
+        self, what: str, condition: Callable[[], object], seconds: float = VISIBLE
+    ) -> None:
         """Wait until a condition is true; `what` says what for."""
-        wait = WebDriverWait(self._driver, VISIBLE, poll_frequency=0.1)
+        wait = WebDriverWait(self._driver, seconds, poll_frequency=0.1)
         try:
             wait.until(lambda _: condition())
         except TimeoutException:
-            raise AssertionError(f"not so after {VISIBLE:.0f} s: {what}") from None
+            raise AssertionError(f"not so after {seconds:.0f} s: {what}") from None
 
     def errors(self) -> list[str]:
         """Return what the console complained about since the last call."""

@@ -15,8 +15,17 @@ PAGES = {
     "/airports/fra/": ("Frankfurt am Main",),
     "/cost/": ("What each request cost", "/airports/FRA/"),
 }
-OUTAGE = {"/outage/": "Take Redis away", "/outage/latest/": "breaker closed"}
-BUTTONS = {"/outage/do/": "kill:1", "/outage/redis/": "0"}
+GUARDED = {
+    "/outage/": "Take Redis away",
+    "/outage/latest/": "breaker closed",
+    "/seats/": "Sell the last seats",
+    "/seats/latest/": "12 seats are left",
+}
+BUTTONS = {"/outage/do/": "kill:1", "/outage/redis/": "0", "/seats/sell/": "none"}
+WRONG = {
+    "/outage/do/": ("kill:9", "kill:", "dance:1", ""),
+    "/seats/sell/": ("auction", ""),
+}
 TOKEN = "a" * 32
 
 
@@ -42,8 +51,8 @@ def check_all_answer(site: str) -> None:
 
 
 def check_guard(site: str) -> None:
-    """Only this machine may break the servers, and not without the form's token."""
-    for path, wanted in OUTAGE.items():
+    """Only this machine may press what breaks or starts things, and with a token."""
+    for path, wanted in GUARDED.items():
         assert wanted in get(site + path)[2], f"{path} does not say {wanted!r}"
     for headers in ({"X-Forwarded-For": "203.0.113.7"}, {"Host": "example.org"}):
         _check_hidden(site, headers)
@@ -52,23 +61,25 @@ def check_guard(site: str) -> None:
         assert status == 403, f"without a token {path} answers {status}"
         status, _, _ = get(site + path)
         assert status == 405, f"a GET of {path} answers {status}"
-    for button in ("kill:9", "kill:", "dance:1", ""):
-        status = post(site + "/outage/do/", button)
-        assert status == 400, f"the button {button!r} answers {status}"
+    for path, buttons in WRONG.items():
+        for button in buttons:
+            status = post(site + path, button)
+            assert status == 400, f"the button {button!r} answers {status}"
 
 
 def check_no_debug(site: str) -> None:
-    """Without DEBUG there is no such page, no button and no link to it."""
+    """Without DEBUG there are no such pages, no buttons and no links to them."""
     _check_hidden(site, {})
     for path in PAGES:
         status, _, text = get(site + path)
         assert status == 200, f"{path} answers {status}"
-        assert '"/outage/' not in text, f"{path} names the outage page"
+        for hidden in ('"/outage/', '"/seats/'):
+            assert hidden not in text, f"{path} names {hidden}"
     assert get(site + "/static/flightboard/site.css")[0] == 200
 
 
 def _check_hidden(site: str, headers: dict[str, str]) -> None:
-    for path in (*OUTAGE, *BUTTONS):
+    for path in (*GUARDED, *BUTTONS):
         status, _, _ = get(site + path, headers)
         assert status == 404, f"{path} answers {status} to {headers}"
     for path, button in BUTTONS.items():

@@ -13,8 +13,17 @@ from django.test import override_settings
 
 from redpony.checks import check_settings
 from redpony.conf import LockSettings, Misconfigured, lock_settings
-from redpony.locks import Lock, ReadWriteLock, Semaphore
+from redpony.locks import (
+    Barrier,
+    Event,
+    Latch,
+    Leader,
+    Lock,
+    ReadWriteLock,
+    Semaphore,
+)
 from redpony.locks.directory import Directory
+from redpony.locks.memory import Memory
 from tests.management.aliases import LOCMEM, ours
 
 CACHES = {
@@ -53,7 +62,15 @@ def test_all_locks_go_by_it():
         assert [each.alias.name for each in made] == ["locks"] * 4
         assert [each.lease for each in made] == [10] * 4
         assert Lock("job").key == "redpony{locks:job}:lock"
-        assert Directory().alias.name == "locks"
+        others = [
+            Directory(),
+            Leader("job"),
+            Latch("job", 1),
+            Event("job"),
+            Barrier("job", 1),
+            Memory("job", ttl=1, at_most_once=False, using=None),
+        ]
+        assert [each.alias.name for each in others] == ["locks"] * 6
 
 
 def test_who_says_otherwise_is_heard():

@@ -22,7 +22,7 @@ from tests.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 TOPICS = ROOT / "docs/topics"
-RUN = ("async", "cache", "failure", "values")
+RUN = ("async", "cache", "failure", "fences", "values")
 
 ROW = re.compile(r"^\|(.+)\|$", re.MULTILINE)
 CODE = re.compile(r"`([^`]+)`")

@@ -34,6 +34,12 @@ def test_the_sync_lines_run(make_cache):
     exec(python(README)[1].text, {})
 
 
+def test_the_lines_on_locks_run(make_cache, capsys):
+    make_cache()
+    exec(python(README)[2].text, {})
+    assert int(capsys.readouterr().out) > 0
+
+
 def test_each_line_names_the_async_twin_of_what_it_calls():
     lines = python(README)[1].text.splitlines()
     called = [

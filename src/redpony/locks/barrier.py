@@ -41,7 +41,7 @@ class Barrier(Waiting):
         *,
         timeout: float | None = None,
         ttl: float | timedelta = HOUR,
-        using: str | Alias = "default",
+        using: str | Alias | None = None,
     ) -> None:
         super().__init__(name, ttl, using)
         self.parties = whole(self.kind, "parties", parties)

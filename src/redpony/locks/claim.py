@@ -26,8 +26,8 @@ from typing import Any, TypeVar
 from weakref import ref
 
 from redpony import events
-from redpony.alias import Alias, alias_for
-from redpony.conf import alias_config, lock_settings
+from redpony.alias import Alias
+from redpony.conf import lock_settings
 from redpony.errors import (
     LockError,
     LockNotOwned,
@@ -46,6 +46,7 @@ from redpony.locks.held import Held
 from redpony.locks.holder import whose
 from redpony.locks.holdings import lay, take_out
 from redpony.locks.inspection import Inspectable
+from redpony.locks.running import alias_of
 from redpony.locks.terms import ALIVE, Terms, Wish
 from redpony.plan import Plan, both
 
@@ -81,11 +82,7 @@ class Claim(Contending[T], Inspectable):
         release: Release | None = None,
         database: str = "default",
     ) -> None:
-        chosen = lock_settings()
-        if using is None:
-            using = chosen.alias
-        alias = alias_for(alias_config(using)) if isinstance(using, str) else using
-        self.alias = alias
+        self.alias = alias_of(using)
         self.name = name
         self.timeout = _seconds("timeout", timeout)
         self.blocking = blocking
@@ -94,7 +91,7 @@ class Claim(Contending[T], Inspectable):
         self.thread_local = thread_local
         self.raise_on_release_error = raise_on_release_error
         self.on_lost = on_lost
-        self.lease = _seconds("lease", lease) or chosen.lease
+        self.lease = _seconds("lease", lease) or lock_settings().lease
         self.replicas = _count("replicas", replicas)
         self.ending = Ending(self, release, database)
         self._held: dict[ref[Any], Held] = {}

@@ -30,7 +30,7 @@ class Counting(Waiting):
     """What is closed until it was counted down to zero."""
 
     def __init__(
-        self, name: str, total: int, ttl: float | timedelta, using: str | Alias
+        self, name: str, total: int, ttl: float | timedelta, using: str | Alias | None
     ) -> None:
         super().__init__(name, ttl, using)
         self._total = b"%d" % total
@@ -118,7 +118,7 @@ class Latch(Counting):
         count: int,
         *,
         ttl: float | timedelta = DAY,
-        using: str | Alias = "default",
+        using: str | Alias | None = None,
     ) -> None:
         super().__init__(name, whole(self.kind, "count", count), ttl, using)
 
@@ -158,7 +158,7 @@ class Event(Counting):
         name: str,
         *,
         ttl: float | timedelta = DAY,
-        using: str | Alias = "default",
+        using: str | Alias | None = None,
     ) -> None:
         super().__init__(name, 1, ttl, using)
 

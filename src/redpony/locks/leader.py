@@ -62,7 +62,8 @@ class Leader(Running):
     * `on_elected`: called with the holding by who campaigns, before the body.
     * `on_lost`: called with the holding if it is lost, by the thread that looks after
       leases, while the body may still run; do not block it.
-    * `using`: the alias of `CACHES` whose server it lives on.
+    * `using`: the alias of `CACHES` whose server it lives on; by default
+      `REDPONY["LOCKS"]["ALIAS"]`.
 
     One object is for one campaign at a time; once stopped it stays so.
     """
@@ -75,7 +76,7 @@ class Leader(Running):
         lease: float = LEASE,
         on_elected: Callable[[Held], object] | None = None,
         on_lost: Callable[[Held], object] | None = None,
-        using: str | Alias = "default",
+        using: str | Alias | None = None,
     ) -> None:
         self.name = name
         self.identity = identity

@@ -40,7 +40,7 @@ class Memory(Running):
     """What is remembered of one call; `ttl` in milliseconds."""
 
     def __init__(
-        self, name: str, *, ttl: int, at_most_once: bool, using: str | Alias
+        self, name: str, *, ttl: int, at_most_once: bool, using: str | Alias | None
     ) -> None:
         self.name = name
         self.alias = alias_of(using)

@@ -18,7 +18,7 @@ import inspect
 import math
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from typing import Any, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from redpony.alias import Alias
 from redpony.errors import InvalidSetting
@@ -27,6 +27,7 @@ from redpony.locks.memory import Memory, result_of
 from redpony.locks.naming import naming
 
 P = ParamSpec("P")
+R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 
@@ -48,6 +49,43 @@ class Remembered(Protocol[P, R_co]):
     def __get__(self, instance: Any, owner: type | None = None) -> Any: ...
 
 
+class Sometimes(Protocol):
+    """A decorator for what may also return None, to who comes too soon or too late."""
+
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> Remembered[P, Coroutine[Any, Any, R | None]]: ...
+
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Remembered[P, R | None]: ...
+
+
+@overload
+def once(  # type: ignore[overload-overlap]
+    name: str,
+    *,
+    ttl: float | timedelta,
+    wait: Literal[False],
+    at_most_once: bool = False,
+    lease: float | None = None,
+    using: str | Alias | None = None,
+) -> Sometimes: ...
+
+
+@overload
+def once(  # type: ignore[overload-overlap]
+    name: str,
+    *,
+    ttl: float | timedelta,
+    wait: bool | float = True,
+    at_most_once: Literal[True],
+    lease: float | None = None,
+    using: str | Alias | None = None,
+) -> Sometimes: ...
+
+
+@overload
 def once(
     name: str,
     *,
@@ -55,8 +93,19 @@ def once(
     wait: bool | float = True,
     at_most_once: bool = False,
     lease: float | None = None,
-    using: str | Alias = "default",
-) -> Callable[[Callable[P, R_co]], Remembered[P, R_co]]:
+    using: str | Alias | None = None,
+) -> Callable[[Callable[P, R_co]], Remembered[P, R_co]]: ...
+
+
+def once(
+    name: str,
+    *,
+    ttl: float | timedelta,
+    wait: bool | float = True,
+    at_most_once: bool = False,
+    lease: float | None = None,
+    using: str | Alias | None = None,
+) -> Any:
     """Run a function, or coroutine function, once over all processes, for a time.
 
         @once("welcome:{user.pk}", ttl=86400)
@@ -75,7 +124,8 @@ def once(
       it, what failed is not remembered, and the next call runs it again; so is what
       its process did not live to finish: by then parts of it were done.
     * `lease`: a caller that died is replaced after so many seconds.
-    * `using`: the alias of `CACHES` whose server it lives on.
+    * `using`: the alias of `CACHES` whose server it lives on; by default
+      `REDPONY["LOCKS"]["ALIAS"]`.
 
     The result is sealed by the alias' codec. One that has no stored form raises
     `NotSerializable`, but the call is remembered, and its later ones return None. A
@@ -95,7 +145,7 @@ def once(
         "blocking_timeout": _patience(wait),
     }
 
-    def decorate(function: Callable[P, R_co]) -> Remembered[P, R_co]:
+    def decorate(function: Callable[..., Any]) -> Any:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(
             function
         ):
@@ -129,7 +179,7 @@ def once(
 
         wrapper.forget = forget
         wrapper.aforget = aforget
-        return cast("Remembered[P, R_co]", wrapper)
+        return wrapper
 
     return decorate
 

@@ -6,15 +6,17 @@ from typing import Any, TypeVar
 
 from redpony import events
 from redpony.alias import Alias, Watch, alias_for
-from redpony.conf import alias_config
+from redpony.conf import alias_config, lock_settings
 from redpony.errors import RedponyError, ServerError, Unavailable
 from redpony.plan import Plan, TwoColoured, finish
 
 R = TypeVar("R")
 
 
-def alias_of(using: str | Alias) -> Alias:
-    """Return the alias that is named, or the one that is given."""
+def alias_of(using: str | Alias | None) -> Alias:
+    """Return the alias that is named or given, or `REDPONY["LOCKS"]["ALIAS"]`."""
+    if using is None:
+        using = lock_settings().alias
     return alias_for(alias_config(using)) if isinstance(using, str) else using
 
 

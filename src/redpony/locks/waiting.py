@@ -40,7 +40,9 @@ class Waiting(Running):
     kind: str
     """What its keys and messages call it."""
 
-    def __init__(self, name: str, ttl: float | timedelta, using: str | Alias) -> None:
+    def __init__(
+        self, name: str, ttl: float | timedelta, using: str | Alias | None
+    ) -> None:
         self.name = name
         self.alias = alias_of(using)
         self.ttl = b"%d" % (seconds_of(self.kind, "ttl", ttl) * 1000)

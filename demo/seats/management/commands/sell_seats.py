@@ -94,15 +94,12 @@ class Crowd:
         return sold.exists() or len(self.living) == len(self.stopped)
 
     def _line(self) -> list[int]:
-        """Return who stands in the server's line: tokens end in the process' number."""
+        """Return who stands in the server's line."""
         try:
-            tokens = get_redis("default").zrange(
-                f"{lock_of(self.sale).key}:queue", 0, -1
-            )
+            waiters = lock_of(self.sale).inspect().waiters
         except RedponyError:
             return []
-        pids = (int(token.rpartition(b"-")[2]) for token in tokens)
-        return [self.living[pid] for pid in pids if pid in self.living]
+        return [self.living[each.pid] for each in waiters if each.pid in self.living]
 
     def _may_go_on(self) -> bool:
         is_left_alone = bool(select.select([sys.stdin], [], [], 0)[0])
