@@ -198,7 +198,7 @@ def test_who_resigns_stands_behind_the_others(make_cache: Any, server: Any) -> N
     first = campaign("one", resigns=True)
     until(lambda: order == ["one"], "the first leads")
     second = campaign("two", resigns=False)
-    queue = "redpony{:scheduler}:leader:queue"
+    queue = "redpony{:scheduler}:leader-line:queue"
     until(lambda: server.ask("ZCARD", queue) == 1, "the second is in line")
     ready.set()
     first.join(30)

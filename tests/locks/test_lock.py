@@ -201,6 +201,7 @@ def test_a_dead_holder_is_replaced_when_its_lease_is_over(
         assert time.monotonic() - began < 0.4 + 1.5
 
 
+@pytest.mark.forms("single", "replicated", "sentinel", "cluster")  # it loads scripts
 def test_a_lock_of_redis_py_excludes_ours_and_is_noticed(
     make_cache: Any, lock: Any, server: Any
 ) -> None:

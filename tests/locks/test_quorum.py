@@ -26,6 +26,7 @@ from tests.locks.both import InBoth
 from tests.servers import Server
 
 KEY = "redpony{:job}:lock"
+FENCE = "redpony{:job}:lock-line:fence"
 NAMES = ("one", "two", "three", "four", "five")
 
 
@@ -176,14 +177,14 @@ def test_an_ordinary_lock_on_one_of_the_servers_is_excluded(
 def test_it_takes_two_flights_and_one(five: Any, quorum: Any) -> None:
     """The second is spared where a server's own fence is the largest already."""
     lock = quorum()
-    five[0].ask("SET", f"{KEY}:fence", "9000000000000000")
+    five[0].ask("SET", FENCE, "9000000000000000")
     with lock:
         pass
     for flights in (2, 3):
         with five[1].counting() as counted, lock:
             pass
         assert counted.commands["evalsha"] == flights
-        five[1].ask("SET", f"{KEY}:fence", "1")
+        five[1].ask("SET", FENCE, "1")
 
 
 # -- Servers that are gone --------------------------------------------------
@@ -390,14 +391,14 @@ def test_fences_grow_over_changing_majorities(five: Any, quorum: Any) -> None:
     """One server's clock is far ahead, and it takes part only in the first holding."""
     ahead = 8_000_000_000_000_000
     for number, server in enumerate(five):
-        server.ask("SET", f"{KEY}:fence", str(number + 1), "PX", 5_000_000)
-    five[0].ask("SET", f"{KEY}:fence", str(ahead))
+        server.ask("SET", FENCE, str(number + 1), "PX", 5_000_000)
+    five[0].ask("SET", FENCE, str(ahead))
     for server in five[3:]:
         server.kill()
     with quorum() as held:
         first = held.fence
     assert first == ahead + 1
-    assert 4_900_000 < five[1].ask("PTTL", f"{KEY}:fence") <= 86_400_000
+    assert 4_900_000 < five[1].ask("PTTL", FENCE) <= 86_400_000
     five[0].kill()
     for server in five[3:]:
         server.restart()
@@ -425,7 +426,7 @@ def test_a_fence_is_raised_only_by_who_has_the_lock(five: Any, colour: Any) -> N
     from redpony.locks.majority import raising
     from redpony.locks.terms import exclusive
 
-    server, fence = five[0], f"{KEY}:fence"
+    server, fence = five[0], FENCE
     alias = alias_for(alias_config("one"))
     server.ask("SET", KEY, "me")
     server.ask("SET", fence, "7", "PX", "50000")

@@ -60,7 +60,9 @@ _known: _Known | None = None
 def lock_settings() -> LockSettings:
     """Return `REDPONY["LOCKS"]`, read; raises `Misconfigured`."""
     global _known
-    given = getattr(settings, "REDPONY", None)
+    # Not `settings` itself, once it is there: it looks much longer for what is not set.
+    there = settings._wrapped if settings.configured else settings
+    given = getattr(there, "REDPONY", None)
     if given is None:
         return _UNSET
     known = _known

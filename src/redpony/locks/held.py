@@ -18,7 +18,7 @@ from redpony.errors import (
     Unavailable,
     UnknownCommand,
 )
-from redpony.leases import Lease, in_ms, undo
+from redpony.leases import Lease, undo
 from redpony.locks.gate import Contender, Gate, Place
 from redpony.locks.guard import Guard
 from redpony.locks.running import Running
@@ -225,11 +225,13 @@ class Held(Lease, Running):
     def _set(self, ends: float) -> Plan[None]:
         if self.remaining <= 0:
             raise self.gone()
-        span = ends - monotonic()
-        if not (yield self.renewal(in_ms(span))):
+        now = monotonic()
+        # Whole milliseconds, as the server counts them, and no longer than was asked for.
+        milliseconds = max(int((ends - now) * 1000), 1)
+        if not (yield self.renewal(milliseconds)):
             self.lose("somebody else has ended it")
             raise self.gone()
-        self.until = ends
+        self.until = now + milliseconds / 1000
         if self.ends is not None:
             self.ends = ends
 

@@ -40,7 +40,11 @@ def group(request: pytest.FixtureRequest, places: Places) -> Any:
 
 
 def watchers() -> list[threading.Thread]:
-    return [each for each in threading.enumerate() if each.name.startswith("redpony ")]
+    return [
+        each
+        for each in threading.enumerate()
+        if each.name.startswith("redpony ") and each.name != "redpony leases"
+    ]
 
 
 def fork(act: Callable[[], Any]) -> str:
