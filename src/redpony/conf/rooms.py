@@ -61,7 +61,7 @@ def lock_settings() -> LockSettings:
     """Return `REDPONY["LOCKS"]`, read; raises `Misconfigured`."""
     global _known
     # Not `settings` itself, once it is there: it looks much longer for what is not set.
-    there = settings._wrapped if settings.configured else settings
+    there = settings._wrapped if settings.configured else settings  # noqa: SLF001
     given = getattr(there, "REDPONY", None)
     if given is None:
         return _UNSET
