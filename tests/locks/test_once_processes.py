@@ -82,8 +82,7 @@ def test_what_must_not_be_begun_twice_is_not(
     assert diary() == ["begin a", "result b None"]
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
-@pytest.mark.parametrize("mode", ["least", "most"])
+@pytest.mark.parametrize(("mode", "colour"), [("least", "async"), ("most", "sync")])
 def test_who_was_stopped_beyond_its_lease_changes_no_result(
     callers: Children, diary: Diary, mode: str, colour: str
 ) -> None:
