@@ -139,28 +139,23 @@ TARGETS = (
 )
 
 
-def _lock(colour: str, name: str, key: str) -> Callable[[Results], float]:
-    """Return the worse of the two forms in which a lock is taken and given back."""
-
-    def figure(results: Results) -> float:
-        forms = results["locks"]["uncontended"][colour].values()
-        return max(form[name][key][0] for form in forms)
-
-    return figure
-
-
 def _uncontended(colour: str) -> Iterator[Target]:
-    def of(name: str, key: str) -> Callable[[Results], float]:
-        return _lock(colour, name, key)
+    for form, title in (("pair", "reused"), ("fresh", "new each time")):
 
-    yield Target(f"lock, {colour}, times SET + GET", of("ours", "of_floor"), 1.45)
-    yield Target(
-        f"lock, {colour}, plain, times SET + GET", of("ours, plain", "of_floor"), 1.1
-    )
-    yield Target(f"lock, {colour}, times redis-py's", of("ours", "of_redis_py"), 1)
-    yield Target(
-        f"lock, {colour}, CPU, times redis-py's", of("ours", "cpu_of_redis_py"), 1
-    )
+        def of(name: str, key: str, form: str = form) -> Callable[[Results], float]:
+            def figure(results: Results) -> float:
+                found = results["locks"]["uncontended"][colour][form]
+                return float(found[name][key][0])
+
+            return figure
+
+        lock = f"lock, {colour}, {title}"
+        yield Target(f"{lock}, times SET + GET", of("ours", "of_floor"), 1.45)
+        yield Target(
+            f"{lock}, plain, times SET + GET", of("ours, plain", "of_floor"), 1.1
+        )
+        yield Target(f"{lock}, times redis-py's", of("ours", "of_redis_py"), 1)
+        yield Target(f"{lock}, CPU, times redis-py's", of("ours", "cpu_of_redis_py"), 1)
 
 
 def _contended(crowd: str) -> Iterator[Target]:

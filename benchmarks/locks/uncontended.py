@@ -17,16 +17,18 @@ from typing import Any
 
 import redis
 
-from benchmarks import interleave, roundtrips
+from benchmarks import roundtrips
 from benchmarks.contestants import AsyncOperation, NotOffered
 from benchmarks.floor import Operation
 from benchmarks.interleave import Samples
+from benchmarks.locks import turns
 from benchmarks.locks.children import Child, Failed, report
 from benchmarks.locks.contestants import (
     BY_NAME,
     Handle,
     Locks,
     OurFloor,
+    RedisPy,
     RedisPyFloor,
     RedisPyQueueing,
     without,
@@ -35,7 +37,13 @@ from benchmarks.results import pairs, ratio
 from benchmarks.rows import Row
 from benchmarks.servers import HOST
 
-PATIENCE = 120.0
+PATIENCE = 240.0
+
+Effort = tuple[int, int]
+"""So many rounds, and turns of everybody in each of them."""
+
+FULL: Effort = (31, 60)
+QUICK: Effort = (7, 5)
 
 
 def _taken(answer: Any) -> bool:
@@ -173,34 +181,65 @@ class Asked:
 
 
 def run(port: int, effort: str, colour: str, names: list[str]) -> dict[str, Any]:
-    """Measure some contestants, interleaved; return the figures by form and name."""
-    entrants: list[Any] = [
-        FloorEntrant(OurFloor(port)),
-        FloorEntrant(RedisPyFloor(port)),
-    ]
+    """Measure some contestants; return the figures by form and name.
+
+    Each takes turns with what it is compared with: the floors, and redis-py's lock.
+    """
+    entrants: dict[str, Any] = {
+        floor.name: FloorEntrant(floor)
+        for floor in (OurFloor(port), RedisPyFloor(port))
+    }
     floors: dict[str, str] = {}
-    absent: dict[str, str] = {}
     for name in names:
         try:
             locks = BY_NAME[name](port)
-        except NotOffered as missing:
-            absent[name] = str(missing)
+        except NotOffered:
             continue
-        entrants.append(Entrant(locks))
+        entrants[name] = Entrant(locks)
         floors[name] = locks.floor
     found: dict[str, Any] = {}
     server: Any = Asked(port)
+    rounds = QUICK if effort == "quick" else FULL
     with asyncio.Runner() as runner:
         for row in ROWS[colour]:
-            rounds = interleave.QUICK if effort == "quick" else interleave.FULL
-            taken = interleave.measure(row, entrants, rounds, runner)
-            figures = found[row.name] = summarise(taken, floors)
-            for entrant in entrants:
-                if colour == "sync" and "wall_us" in figures[entrant.name]:
-                    trips = roundtrips.count(row, entrant, server)
-                    figures[entrant.name]["round_trips"] = trips
-                    figures[entrant.name]["server_us"] = server.cpu(entrant.sync(row))
+            figures: dict[str, Any] = {}
+            found[row.name] = figures
+            for name, floor in floors.items():
+                group = dict.fromkeys((name, floor, RedisPyFloor.name, RedisPy.name))
+                several = {each: entrants[each] for each in group if each in entrants}
+                try:
+                    taken = take_turns(row, several, rounds, runner)
+                except Exception as error:  # reported in place of figures
+                    figures[name] = {"error": f"{type(error).__name__}: {error}"}
+                    continue
+                seen = summarise(taken, floors)
+                for each in (floor, name):
+                    figures.setdefault(each, seen[each])
+                if colour == "sync":
+                    for each in (floor, name):
+                        trips = roundtrips.count(row, entrants[each], server)
+                        figures[each]["round_trips"] = trips
+                        cpu = server.cpu(entrants[each].sync(row))
+                        figures[each]["server_us"] = cpu
     return found
+
+
+def take_turns(
+    row: Row, several: dict[str, Any], effort: Effort, runner: asyncio.Runner
+) -> dict[str, Samples]:
+    """Measure some entrants in one row, one operation of each at a time."""
+    if row.kind != "async":
+        return turns.measure(
+            {name: each.sync(row) for name, each in several.items()}, *effort
+        )
+
+    async def play() -> dict[str, Samples]:
+        operations = {
+            name: await each.asynchronous(row) for name, each in several.items()
+        }
+        return await turns.ameasure(operations, *effort)
+
+    return runner.run(play())
 
 
 def summarise(taken: dict[str, Samples], floors: dict[str, str]) -> dict[str, Any]:

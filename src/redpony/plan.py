@@ -175,16 +175,25 @@ class Wait:
 
     `before` leaves with it, in one flight, for the same server; then the answer is
     both replies, and an error that `before` meets ends the wait at once.
+
+    A server notices that the time ran out when it looks, ten times a second where
+    nothing else happens. With `exact` nobody waits for that; it costs the connection.
     """
 
-    __slots__ = ("before", "command", "timeout")
+    __slots__ = ("before", "command", "exact", "timeout")
 
     def __init__(
-        self, command: Command, timeout: float | None, before: Command | None = None
+        self,
+        command: Command,
+        timeout: float | None,
+        before: Command | None = None,
+        *,
+        exact: bool = False,
     ) -> None:
         self.command = command
         self.timeout = timeout
         self.before = before
+        self.exact = exact
 
 
 class Await:

@@ -154,6 +154,20 @@ def test_a_lock_whose_time_is_over_is_lost(lock: Any, told: Any) -> None:
     assert lost == LockLost("default", "job", "lock", "its time is over")
 
 
+def test_what_was_told_as_lost_is_not_given_back_as_if_it_were_not(
+    lock: Any, told: Any
+) -> None:
+    """The server counts from later on: it may still have the lock at that moment."""
+    mine = lock()
+    assert mine.acquire()
+    (held,) = mine.target._held.values()
+    held.lose("its time is over")
+    with pytest.raises(LockNotOwned):
+        mine.release()
+    assert not mine.locked()
+    assert [type(each) for each in of_locks(told)] == [LockAcquired, LockLost]
+
+
 def test_a_lock_that_somebody_ended_is_lost(lock: Any, told: Any, valkey: Any) -> None:
     mine = lock()
     assert mine.acquire()

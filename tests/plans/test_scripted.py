@@ -117,6 +117,13 @@ def test_a_wait_that_runs_out_takes_its_time(run):
     assert run(driver, Wait(GET("a"), 3), Now()) == [None, 103.0]
 
 
+def test_what_leaves_before_a_wait_is_answered_first(run):
+    driver = ScriptedDriver(b"1", b"2")
+    wait = Wait(GET("a"), 3, GET("b"))
+    assert run(driver, wait) == [(b"1", b"2")]
+    assert driver.round_trips == 1
+
+
 def test_a_wait_that_is_answered_takes_none(run):
     driver = ScriptedDriver(b"1", clock=FakeClock(100.0))
     assert run(driver, Wait(GET("a"), 3), Now()) == [b"1", 100.0]

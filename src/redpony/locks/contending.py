@@ -109,10 +109,12 @@ class Contending(Running, Generic[T]):
         waits = LISTENS if ends is None else min(LISTENS, ends - asked)
         if waits <= 0:
             return None
+        exact = waits < LISTENS  # nothing is to be done when it is over but to give up
         me.has_asked = True
         wish = terms.acquire(me.token, self._span, ALIVE, me.waited, listens=True)
         try:
-            first, reply = yield Wait(terms.message(me.token, waits), waits, wish)
+            message = terms.message(me.token, waits)
+            first, reply = yield Wait(message, waits, wish, exact=exact)
         except (NoPermission, UnknownCommand):
             raise
         except (Unavailable, ServerError) as error:
@@ -172,12 +174,14 @@ class Contending(Running, Generic[T]):
             waits = SLICE
             if left is not None and left >= 0:
                 waits = min(waits, left / 1000 + 0.001)
-            if ends is not None:
-                waits = min(waits, ends - monotonic())
+            exact = False
+            if ends is not None and ends - monotonic() < waits:
+                waits, exact = ends - monotonic(), True
             if waits <= 0:
                 continue
             try:
-                found = yield Wait(terms.message(me.token, waits), waits)
+                message = terms.message(me.token, waits)
+                found = yield Wait(message, waits, exact=exact)
             except (NoPermission, UnknownCommand):
                 raise
             except (Unavailable, ServerError):

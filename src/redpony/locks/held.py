@@ -268,7 +268,7 @@ class Held(Lease, Running):
         gate, terms = self.gate, self.terms
         if self.is_parents:
             raise self.gone()
-        was_lost = self.stands <= 0
+        was_lost, was_told = self.stands <= 0, self.is_lost
         is_second = self.is_over and met is None
         self.end()
         doubt = met if isinstance(met, Unavailable) else None
@@ -279,6 +279,9 @@ class Held(Lease, Running):
                     return
             if not (yield from self._passing_on(doubt, was_lost=was_lost)):
                 raise self.gone() if is_second else self.found_gone()
+            if was_told:
+                # The server's clock had a moment left; but everybody was told.
+                raise self.gone()
         except RedponyError:
             raise
         except BaseException:

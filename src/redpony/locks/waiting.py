@@ -91,7 +91,7 @@ class Waiting(Running):
                 continue
             message = BLPOP(self._mailboxes + token, b"%.3f" % max(waits, 0.001))
             try:
-                found = yield Wait(message, waits)
+                found = yield Wait(message, waits, exact=waits < SLICE)
             except (NoPermission, UnknownCommand):
                 raise
             except (Unavailable, ServerError):

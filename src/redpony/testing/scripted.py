@@ -231,10 +231,14 @@ class ScriptedDriver:
         if kind is Now:
             return self.clock()
         if kind is Wait:
+            before = effect.before
+            first = None if before is None else self._ask(before)
+            if before is not None:
+                self.round_trips -= 1  # both leave together
             reply = self._ask(effect.command)
             if reply is None and effect.timeout is not None:
                 self.clock.advance(effect.timeout)
-            return reply
+            return reply if before is None else (first, reply)
         if kind is Await:
             if not effect.signal.is_set and effect.timeout is not None:
                 self.clock.advance(effect.timeout)

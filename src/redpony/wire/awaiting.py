@@ -30,7 +30,7 @@ from redpony.plan import (
     abandon,
 )
 from redpony.wire import outcomes
-from redpony.wire.blocking import FOREVER
+from redpony.wire.blocking import EXACTLY, FOREVER
 from redpony.wire.breaker import Breaker
 from redpony.wire.config import LinkConfig
 from redpony.wire.credentials import Renewal
@@ -375,6 +375,9 @@ class AsyncDriver(AsyncDrive):
                 except BaseException:
                     awaited.cancel()
                     raise
+            if effect.exact and not await _is_done(awaited, lasts + EXACTLY):
+                connection.close()
+                return None if before is None else (first, None)
             reply = await awaited
         except BaseException:
             # The server may still be holding it: of no use to the next one.
@@ -388,3 +391,11 @@ class AsyncDriver(AsyncDrive):
                 # A frame that holds its own error keeps all below it alive.
                 del first, reply
         return reply if before is None else (first, reply)
+
+
+async def _is_done(future: asyncio.Future[Any], seconds: float) -> bool:
+    """Wait for a future, so many seconds at most; return whether it is done."""
+    await asyncio.wait((future,), timeout=seconds)
+    if not future.done():
+        future.cancel()
+    return not future.cancelled()

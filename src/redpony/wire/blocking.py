@@ -47,6 +47,9 @@ R = TypeVar("R")
 monotonic = time.monotonic
 _SAFE = Repeat.SAFE
 
+EXACTLY = 0.005
+"""Seconds that a server has to say that an exact wait's time ran out."""
+
 FOREVER = 2_000_000.0
 """Seconds of a wait without end: what `poll` can count, about 23 days."""
 
@@ -424,8 +427,9 @@ class BlockingDriver(BlockingDrive):
         lasts = FOREVER if effect.timeout is None else effect.timeout
         expires = monotonic() + self.config.connect_timeout
         connection, _ = self._take(expires, True, self.lines)
-        expires = monotonic() + lasts + self._deadline
-        sent = False
+        begun = monotonic()
+        expires = begun + lasts + self._deadline
+        sent = is_late = False
         try:
             if connection.auth_epoch != self._renewal.epoch:
                 self._reauthenticate(connection, monotonic() + self._deadline)
@@ -438,8 +442,10 @@ class BlockingDriver(BlockingDrive):
                 connection.send(pack(before.words()) + payload, expires)
                 first = connection.read(monotonic() + self._deadline)
             refused = isinstance(first, RedponyError)
-            reply = first if refused else connection.read(expires)
+            reply = first
             if not refused:
+                reply, is_late = _hear(connection, effect.exact, begun + lasts, expires)
+            if not (refused or is_late):
                 wrong = self.first_misfit((command,), [reply], connection)
                 if wrong is not None:
                     raise wrong
@@ -448,12 +454,13 @@ class BlockingDriver(BlockingDrive):
             if failure is error:
                 raise
             raise failure from error
-        if refused:
+        if refused or is_late:
             # The server goes on with the wait: of no use to the next one.
             self.lines.drop(connection)
         else:
             self.lines.give_back(connection)
-        self.answered()
+        if not is_late:
+            self.answered()
         if isinstance(reply, RedponyError):
             if type(reply) is ReadOnly:
                 self._leaves(connection, reply)
@@ -468,3 +475,15 @@ class BlockingDriver(BlockingDrive):
         """Close the connections that are idle."""
         self.pool.close()
         self.lines.close()
+
+
+def _hear(
+    connection: Connection, exact: bool, ends: float, expires: float
+) -> tuple[Any, bool]:
+    """Return a reply, and whether it is late: then nobody waits for it."""
+    if not exact:
+        return connection.read(expires), False
+    try:
+        return connection.read(ends + EXACTLY), False
+    except TimeoutError:
+        return None, True

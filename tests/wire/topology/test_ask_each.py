@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -69,6 +70,10 @@ def run(test: Callable[[Table], Coroutine[Any, Any, None]]) -> None:
         async with table() as made:
             await test(made)
 
+    with warnings.catch_warnings():
+        # What other tests have left to the collector is not this one's.
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
     asyncio.run(body())
 
 
