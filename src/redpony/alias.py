@@ -66,13 +66,20 @@ class Alias:
 
 
 _aliases: dict[AliasConfig, Alias] = {}
+_by_id: dict[int, Alias] = {}
+"""The same by the very objects: to hash a configuration is to hash all of it."""
 
 
 def alias_for(config: AliasConfig) -> Alias:
     """Return the process' alias for a configuration."""
+    found = _by_id.get(id(config))
+    if found is not None:
+        return found
     found = _aliases.get(config)
     if found is None:
         found = _aliases.setdefault(config, Alias(config))
+    if found.config is config:
+        _by_id[id(config)] = found  # which keeps it, and so its id
     return found
 
 

@@ -36,6 +36,10 @@ class _Known:
 
 _known: dict[str | None, tuple[_Known, ...]] = {}
 
+_Named = tuple[tuple[str, str | None], ...]
+_read: dict[str, tuple[dict[str, Any], _Named, AliasConfig]] = {}
+"""What an alias of `CACHES` came to the last time, beside all that it came from."""
+
 
 def read_alias(
     alias: str | None, location: Any, params: Mapping[str, Any]
@@ -63,8 +67,19 @@ def read_alias(
 
 def alias_config(alias: str) -> AliasConfig:
     """Return what an alias of `CACHES` comes to; raises `Misconfigured`."""
+    known = _read.get(alias)
+    if known is not None:
+        given, named, config = known
+        caches: Mapping[str, Any] = settings.CACHES
+        if caches.get(alias) == given and all(
+            os.environ.get(name) == value for name, value in named
+        ):
+            return config
     location, params = settings_of(alias)
-    return read_alias(alias, location, params)
+    config = read_alias(alias, location, params)
+    named = environment(location) if ENVIRONMENT in str(location) else ()
+    _read[alias] = _copy(dict(settings.CACHES[alias])), named, config
+    return config
 
 
 def settings_of(alias: str) -> tuple[Any, dict[str, Any]]:
@@ -99,6 +114,7 @@ def _copy(value: Any) -> Any:
 
 def _forget(**_: Any) -> None:
     _known.clear()
+    _read.clear()
 
 
 setting_changed.connect(_forget, dispatch_uid="redpony.conf")

@@ -31,23 +31,21 @@ from redpony.conf import lock_settings
 from redpony.errors import (
     LockError,
     LockNotOwned,
-    NoPermission,
-    RedponyError,
     Unavailable,
-    UnknownCommand,
 )
 from redpony.leases import keep, undo
 from redpony.locks import lockdep, tokens
-from redpony.locks.contending import Contending, Found, still_lasts
-from redpony.locks.ending import Ending, Release
-from redpony.locks.gate import Contender, Gate, Place, gate_for
+from redpony.locks.contending import Found
+from redpony.locks.ending import USUAL, Ending, Release
+from redpony.locks.gate import Contender, Gate, gate_for
 from redpony.locks.guard import Guard
 from redpony.locks.held import Held
 from redpony.locks.holder import whose
 from redpony.locks.holdings import lay, take_out
 from redpony.locks.inspection import Inspectable
+from redpony.locks.quick import Quick
 from redpony.locks.running import alias_of
-from redpony.locks.terms import ALIVE, Terms, Wish
+from redpony.locks.terms import Terms
 from redpony.plan import Plan, both
 
 monotonic = time.monotonic
@@ -55,7 +53,7 @@ monotonic = time.monotonic
 T = TypeVar("T", bound=Terms)
 
 
-class Claim(Contending[T], Inspectable):
+class Claim(Quick[T], Inspectable):
     """Something that is contended for, under a name."""
 
     kind = "lock"
@@ -82,7 +80,8 @@ class Claim(Contending[T], Inspectable):
         release: Release | None = None,
         database: str = "default",
     ) -> None:
-        self.alias = alias_of(using)
+        chosen = lock_settings()
+        self.alias = alias_of(chosen.alias if using is None else using)
         self.name = name
         self.timeout = _seconds("timeout", timeout)
         self.blocking = blocking
@@ -91,14 +90,13 @@ class Claim(Contending[T], Inspectable):
         self.thread_local = thread_local
         self.raise_on_release_error = raise_on_release_error
         self.on_lost = on_lost
-        self.lease = _seconds("lease", lease) or lock_settings().lease
+        self.lease = _seconds("lease", lease) or chosen.lease
         self.replicas = _count("replicas", replicas)
-        self.ending = Ending(self, release, database)
+        self.ending = USUAL if release is None else Ending(self, release, database)
         self._held: dict[ref[Any], Held] = {}
         """Holdings by the thread or task that has them; gone with it."""
         self._drop = _dropping(ref(self))
         self._gate: Gate | None = None
-        self._wish: Wish | None = None
         if lockdep.watching:
             self.family = lockdep.family_of(name)
 
@@ -132,7 +130,29 @@ class Claim(Contending[T], Inspectable):
         found = yield from self._take(blocking, blocking_timeout, token)
         return found is not None
 
-    acquire, aacquire = both(_acquire)
+    def acquire(
+        self,
+        sleep: float | None = None,
+        blocking: bool | None = None,
+        blocking_timeout: float | None = None,
+        token: str | bytes | None = None,
+    ) -> bool:
+        if blocking is None and blocking_timeout is None and token is None:
+            return self._take_quickly() is not None
+        return self._run(self._acquire(sleep, blocking, blocking_timeout, token))
+
+    async def aacquire(
+        self,
+        sleep: float | None = None,
+        blocking: bool | None = None,
+        blocking_timeout: float | None = None,
+        token: str | bytes | None = None,
+    ) -> bool:
+        if blocking is None and blocking_timeout is None and token is None:
+            return await self._atake_quickly() is not None
+        return await self._arun(self._acquire(sleep, blocking, blocking_timeout, token))
+
+    acquire.__doc__ = aacquire.__doc__ = _acquire.__doc__
 
     def _take(
         self,
@@ -204,65 +224,6 @@ class Claim(Contending[T], Inspectable):
             held.tell_taken(contender)
         return held
 
-    def _take_quickly(self) -> Held | None:
-        """Take a lock that nobody here wants, blocking: what most calls come to."""
-        gate = self.gate
-        if (
-            gate.is_crowded
-            or events.listening
-            or lockdep.watching
-            or not self._is_simple
-        ):
-            return self._run(self._take(None, None))
-        me = Contender(self._token(), Place.FRONT)
-        if not gate.enter_alone(me):
-            return self._run(self._take(None, None))
-        wish = self._wish
-        if wish is None:
-            self._wish = wish = self.terms.wish(self._span, ALIVE if self._waits else 0)
-        token, asked = me.token, me.since
-        try:
-            reply = self.alias.ask(self.terms.take(token, wish))
-        except BaseException as error:
-            undo(self.alias.link, self.terms.cancel(token))
-            gate.leave(me)
-            if isinstance(error, RedponyError):
-                self._explain(error)
-            raise
-        is_list = type(reply) is list
-        if reply is not None and not is_list:
-            seconds = self.timeout or self.lease
-            if still_lasts(asked, seconds):
-                # A plain lock's answer is no fence.
-                fence = reply if type(reply) is int else 0
-                return self._took(gate, me, fence, asked, seconds)
-        elif not self._waits:
-            gate.leave(me)
-            return None
-        else:
-            gate.is_crowded = True
-            if is_list:
-                me.asked, me.left, me.place = asked, reply[0], Place.IN_LINE
-        me.has_asked = True
-        gate.stay(me)
-        return self._run(self._take(None, None, begun=me))
-
-    @property
-    def _waits(self) -> bool:
-        """Whether who finds it taken waits, where the call does not say."""
-        patience = self.blocking_timeout
-        return self.blocking and (patience is None or patience > 0)
-
-    @property
-    def _is_simple(self) -> bool:
-        """Whether the quick way does all that was asked for.
-
-        It is for a script to say what became of a plain lock that nobody waits for.
-        """
-        if self.reentrant or self.replicas or self.ending.waits:
-            return False
-        return self._waits or not self.terms.is_plain
-
     def _again(self, gate: Gate, me: Any) -> Held | None:
         """Return the holding of this thread or task, entered once more."""
         holding = gate.held
@@ -297,45 +258,15 @@ class Claim(Contending[T], Inspectable):
         finally:
             self.ending.look(self)
 
-    release, arelease = both(_release)
+    def release(self) -> None:
+        if not self._give_back_quickly():
+            self._run(self._release())
 
-    def _give_back_quickly(self) -> bool:
-        """Give back a lock that nobody here waits for, blocking, if it is that simple."""
-        if self.ending.waits:
-            return False
-        owner = ref(whose() if self.thread_local else self)
-        held = self._held.get(owner)
-        if held is None or held.count > 1 or events.listening or len(self._held) > 1:
-            return False
-        gate = held.gate
-        if gate.is_contended or held.remaining <= 0:
-            return False
-        if not self.forget(held):
-            return False
-        held.end()
-        terms, token = self.terms, held.token
-        command = None
-        if terms.is_plain:
-            command = terms.give_natively(self.alias.link, token)
-        try:
-            reply = self.alias.ask(command or terms.give(token))
-            if reply != 1 and command is not None:
-                reply = self.alias.ask(terms.give(token))
-        except (Unavailable, UnknownCommand, NoPermission) as error:
-            self._run(held.giving_back(error))
-            return True
-        except BaseException:
-            # Interrupted before it was done, perhaps: nobody else would do it.
-            undo(self.alias.link, held.terms.cancel(held.token))
-            raise
-        finally:
-            gate.freed(held)
-        if reply != 1:
-            raise held.found_gone()
-        if held.since:
-            held.tell_given_back()
-        self.ending.look(self)
-        return True
+    async def arelease(self) -> None:
+        if not await self._agive_back_quickly():
+            await self._arun(self._release())
+
+    release.__doc__ = arelease.__doc__ = _release.__doc__
 
     def forget(self, held: Held) -> bool:
         """Have nobody find this holding any more; False where nobody did."""
@@ -402,15 +333,14 @@ class Claim(Contending[T], Inspectable):
         trace: TracebackType | None,
     ) -> None:
         try:
-            if not self._give_back_quickly():
-                self.release()
+            self.release()
         except (LockError, Unavailable):
             # What went wrong in the body matters more.
             if error is None and self.raise_on_release_error:
                 raise
 
     async def __aenter__(self) -> Held:
-        held: Held | None = await self._arun(self._take(None, None))
+        held = await self._atake_quickly()
         if held is None:
             raise self._missed()
         if held.count == 1:

@@ -37,9 +37,9 @@ class Ending:
     """When what is held under a claim is given back."""
 
     def __init__(
-        self, claim: Claim[Any], release: Release | None, database: str
+        self, claim: Claim[Any] | None, release: Release | None, database: str
     ) -> None:
-        if release is not None and release not in get_args(Release):
+        if claim is not None and release not in get_args(Release):
             raise InvalidSetting(
                 f'release of the {claim.kind} {claim.name!r} must be "on_commit" (given '
                 'back when the transaction of its database is over) or "now", '
@@ -49,7 +49,7 @@ class Ending:
         """Whether it is kept until a transaction is over."""
         self._may_warn = release is None
         self._database = database
-        if self.waits and not commit.is_known(database):
+        if claim is not None and self.waits and not commit.is_known(database):
             raise InvalidSetting(
                 f"database of the {claim.kind} {claim.name!r} must be an alias of "
                 f"DATABASES, not {database!r}"
@@ -100,6 +100,10 @@ class Ending:
             ReleasedInTransaction,
             stacklevel=_level(),
         )
+
+
+USUAL: Final = Ending(None, None, "default")
+"""At once, with a warning if that is in a transaction."""
 
 
 class There:

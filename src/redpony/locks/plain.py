@@ -31,6 +31,12 @@ def is_known(deletion: Kind, server: Any) -> bool:
     return bool(server.at_least((8, 4), None))
 
 
+@lru_cache(maxsize=1024)
+def _wish(lease: int) -> Wish:
+    args = (b"NX", b"PX", b"%d" % lease)
+    return args, packed(args)
+
+
 class Plain(Exclusive):
     """A plain lock's terms; takes part in the same line as other locks on its key."""
 
@@ -46,8 +52,7 @@ class Plain(Exclusive):
 
     def wish(self, lease: int, alive: float) -> Wish:
         del alive
-        args = (b"NX", b"PX", b"%d" % lease)
-        return args, packed(args)
+        return _wish(lease)
 
     def take(self, token: bytes, wish: Wish) -> Command:
         args, rest = wish

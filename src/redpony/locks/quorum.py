@@ -208,8 +208,11 @@ class QuorumLock(Claim[Majority]):
     def _take_quickly(self) -> Held | None:
         return self._run(self._take(None, None))
 
-    def _give_back_quickly(self) -> bool:
-        return False
+    async def _atake_quickly(self) -> Held | None:
+        return await self._arun(self._take(None, None))
+
+    def _leave_quickly(self) -> Held | None:
+        return None
 
     # What there is to know
 

@@ -112,8 +112,7 @@ class Terms(ABC):
 
     def wish(self, lease: int, alive: float) -> Wish:
         """Return all but the token of who takes it without having waited."""
-        args = (*self.limit, b"%d" % lease, b"%d" % (alive * 1000))
-        return args, packed(args)
+        return _wish(self.limit, lease, alive)
 
     def take(self, token: bytes, wish: Wish) -> Command:
         """Return the command that takes it as was wished for: the quickest."""
@@ -170,6 +169,12 @@ _DIFFERS = Kind("EVALSHA", Access.WRITE, Repeat.REPLY_DIFFERS, None, _ANSWERS)
 def packed(words: tuple[Argument, ...]) -> bytes:
     """Return words as they go over the wire, without their count."""
     return pack(words).split(b"\r\n", 1)[1] if words else b""
+
+
+@lru_cache(maxsize=1024)
+def _wish(limit: tuple[bytes, ...], lease: int, alive: float) -> Wish:
+    args = (*limit, b"%d" % lease, b"%d" % (alive * 1000))
+    return args, packed(args)
 
 
 def _opening(which: Script, keys: tuple[Argument, ...], args: int) -> bytes:
