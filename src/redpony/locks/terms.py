@@ -42,6 +42,7 @@ SLICE: Final = 1.0
 without a word: by redis-py's locks, or by a DEL."""
 
 
+@lru_cache(maxsize=4096)
 def own_key(prefix: str, name: str, room: str) -> str:
     """Return the key of something that is no cache entry.
 
