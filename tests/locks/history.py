@@ -102,6 +102,19 @@ class History:
             found[each.name].append(each)
         return found
 
+    def asked(self, holding: Holding) -> float:
+        """Return when somebody began to want what he then had."""
+        who = holding.name, holding.pid, holding.who
+        return max(
+            (
+                each.began
+                for each in self.waits
+                if (each.name, each.pid, each.who) == who
+                and each.began <= holding.began
+            ),
+            default=holding.began,
+        )
+
     def told(self, what: str) -> Iterator[Event]:
         """Return the lines of one kind."""
         return (each for each in self.events if each.what == what)

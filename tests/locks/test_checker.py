@@ -181,6 +181,24 @@ def test_what_a_server_forgot_excuses_no_fence(tmp_path: Path) -> None:
     assert set(violations(history)) == {"I2"}
 
 
+@pytest.mark.parametrize(("asked", "broken"), [("2.1", set()), ("2.25", {"I2"})])
+def test_who_was_granted_first_is_not_known_of_two_whom_a_server_let_in(
+    tmp_path: Path, asked: str, broken: set[str]
+) -> None:
+    """Unless one of them had not even asked when the other one was in."""
+    text = also(
+        "2.0 8 want r t1 ever",
+        f"{asked} 7 want r t0 ever",
+        "2.2 8 enter r t1 311 1000000",
+        "2.3 7 enter r t0 310 1",
+        "2.4 7 leave r t0 310",
+        "2.5 8 sure r t1 311",
+        "2.6 8 leave r t1 311",
+    )
+    history = told(tmp_path, text, losses=[(2.15, 2.25)])
+    assert set(violations(history)) == broken
+
+
 def test_the_dead_want_nothing(tmp_path: Path) -> None:
     text = also(
         "2.0 7 want a t0 ever", "30.0 8 want a t0 ever", "30.1 8 enter a t0 110 1"

@@ -97,8 +97,8 @@ def test_a_transaction_of_another_database_does_not_matter(
 
 def test_it_is_renewed_meanwhile(under: Any, database: str) -> None:
     with transaction.atomic(database):
-        under(Lock("job", release="on_commit", database=database, lease=0.3))
-        assert not Lock("job").acquire(blocking_timeout=1)
+        under(Lock("job", release="on_commit", database=database, lease=1))
+        assert not Lock("job").acquire(blocking_timeout=2)
     assert is_free()
 
 
