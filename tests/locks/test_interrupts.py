@@ -91,7 +91,7 @@ class Interrupted:
         return self.met > self.place
 
     def _called(self, frame: FrameType, event: str, arg: object) -> Any:
-        if not frame.f_code.co_filename.startswith(HOME):
+        if not frame.f_code.co_filename.startswith(HOME) or _is_dropped(frame):
             return None
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
@@ -114,6 +114,17 @@ class Interrupted:
                 self.at = f"at place {self.place}, {where}"
                 strike(self.raises)
         return self._step
+
+
+def _is_dropped(frame: FrameType | None) -> bool:
+    """Whether this is Python's doing as an object goes: what is raised there is lost."""
+    for _ in range(6):
+        if frame is None or frame.f_code.co_name == "__del__":
+            break
+        frame = frame.f_back
+    else:
+        return False
+    return frame is not None
 
 
 @pytest.fixture

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import socket
 import ssl
+import struct
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import trustme
 from redpony.commands import ECHO, GET, PING, SET
 from redpony.errors import InvalidSetting, Unavailable, Unreachable
 from redpony.wire.config import Tcp, Tls, Unix
+from redpony.wire.tls import context
 from tests.hostile import FakeServer, Peer
 from tests.proxy import Proxy
 from tests.servers import Server, free_port
@@ -258,3 +262,28 @@ def test_the_protocol_is_tls_1_2_at_least() -> None:
     assert context(Tls()).minimum_version >= ssl.TLSVersion.TLSv1_2
     assert context(Tls()).verify_mode is ssl.CERT_REQUIRED
     assert context(Tls()).check_hostname
+
+
+def test_what_a_peer_resets_before_the_handshake_leaves_no_socket_open() -> None:
+    """`wrap_socket` raises then, and nobody else has the socket that it made."""
+    linger = struct.pack("ii", 1, 0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sock = socket.create_connection(listener.getsockname())
+        peer, _ = listener.accept()
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    peer.close()
+
+    def is_reset() -> bool:
+        try:
+            sock.getpeername()
+        except OSError:
+            return True
+        return False
+
+    until(is_reset)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with pytest.raises(OSError, match="reset"):
+            context(Tls()).wrap_socket(sock, server_hostname="127.0.0.1")
+        gc.collect()
+    assert [str(each.message) for each in told] == []

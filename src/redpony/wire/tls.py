@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from functools import lru_cache
+from typing import Any
 
 from redpony.errors import InvalidSetting
 from redpony.wire.config import Tls
@@ -35,4 +36,13 @@ def context(tls: Tls) -> ssl.SSLContext:
         raise InvalidSetting(
             f"The TLS files of this alias cannot be used: {error}"
         ) from error
+    # `wrap_socket` drops what it has begun where the peer resets the connection before
+    # the handshake, or an interrupt comes: the descriptor goes with the object.
+    known: Any = made.sslsocket_class
+    made.sslsocket_class = type("Socket", (known,), {"__del__": _close})
     return made
+
+
+def _close(sock: ssl.SSLSocket) -> None:
+    if sock.fileno() != -1:
+        sock.close()
