@@ -72,8 +72,10 @@ def test_golden_vectors_are_written_and_read(name: str) -> None:
         golden = base64.b64decode(text)
         data = ours.encode(KEY, value)
         if golden.startswith(b"\x1f\x8b"):
-            # A gzip header has the time of writing in its bytes 4 to 7.
-            assert data[:4] + data[8:] == golden[:4] + golden[8:]
+            # django-redis has the time of writing in bytes 4 to 7: the same member of
+            # a set is another one a second later. We leave it out.
+            assert data[:4] + data[10:] == golden[:4] + golden[10:]
+            assert data[4:8] == bytes(4)
         else:
             assert data == golden
         assert ours.decode(KEY, golden) == value

@@ -8,7 +8,6 @@ remedy.
 
 from __future__ import annotations
 
-import gzip
 import lzma
 import threading
 import zlib
@@ -49,17 +48,8 @@ class Compressor:
     path: str = ""
 
 
-def make(
-    name: str,
-    config: CodecConfig,
-    level: int | None = None,
-    *,
-    reproducible: bool = True,
-) -> Compressor:
-    """Return the compressor of this name or dotted path.
-
-    `reproducible` leaves the time out of a gzip header; django-redis has it in.
-    """
+def make(name: str, config: CodecConfig, level: int | None = None) -> Compressor:
+    """Return the compressor of this name or dotted path."""
     if name not in _LEVELS:
         return _custom(name, config)
     lowest, highest, default = _LEVELS[name]
@@ -73,10 +63,9 @@ def make(
         compress: Compress = partial(zlib.compress, level=level)
         return _ours(name, compress, inflate.zlib_stream)
     if name == "gzip":
-        if reproducible:
-            compress = partial(zlib.compress, level=level, wbits=31)
-        else:
-            compress = partial(gzip.compress, compresslevel=level)
+        # `gzip.compress` has the time in its header, and a member of a set would be
+        # another one a second later.
+        compress = partial(zlib.compress, level=level, wbits=31)
         return _ours(name, compress, inflate.gzip_member)
     if name == "lzma":
         compress = partial(lzma.compress, preset=level)

@@ -88,9 +88,7 @@ class Legacy:
                     "Remove COMPRESSOR for as long as this format is written."
                 )
             return None
-        return compressors.make(
-            config.compressor, config, config.compress_level, reproducible=False
-        )
+        return compressors.make(config.compressor, config, config.compress_level)
 
     def encode(self, value: object, *, allow_int: bool = True) -> bytes:
         """Return the bytes that the other backend would store."""

@@ -137,5 +137,7 @@ class Command(BaseCommand):
         try:
             crowd.gather()
             crowd.watch()
+        except BrokenPipeError:
+            pass  # nobody reads what is told any more: the page's process is gone
         finally:
             crowd.end()
