@@ -23,7 +23,9 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import django
@@ -44,7 +46,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=["all", "most", "few"],
         default="all",
         help="most: faults hurt single servers alone; few: nothing but one server of "
-        "each kind and a cluster, and no faults that need a place of their own",
+        "each kind and a cluster, no faults that need a place of their own, and no "
+        "short runs of the benchmarks",
     )
     parser.addoption("--scoreboard", help="write how each fault was met to this file")
 
@@ -98,6 +101,30 @@ def pytest_collection_modifyitems(
     config.hook.pytest_deselected(items=left)
     gone = set(map(id, left))
     items[:] = [item for item in items if id(item) not in gone]
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        _start_long_files_first(items)
+
+
+TESTS = Path(__file__).parent
+BENCHMARKS = TESTS / "benchmarks"
+LONG = (
+    BENCHMARKS,
+    TESTS / "borrowed",
+    TESTS / "locks" / "test_history.py",
+    TESTS / "locks" / "test_once_processes.py",
+    TESTS / "testing",
+)
+"""Files of few tests that take long: one that starts last is what all wait for."""
+
+
+def _start_long_files_first(items: list[pytest.Item]) -> None:
+    """Order the files, for `--no-loadscope-reorder`: the long ones, then by size."""
+    sizes = Counter(item.path for item in items)
+    ranks = {
+        path: next((i for i, each in enumerate(LONG) if each in (path, path.parent)), 9)
+        for path in sizes
+    }
+    items.sort(key=lambda item: (ranks[item.path], -sizes[item.path], item.path))
 
 
 FEW = {*SINGLE, "valkey-cluster"}
@@ -113,6 +140,8 @@ def _is_wanted(item: pytest.Item, config: pytest.Config) -> bool:
     hurt = params.get("place")
     if places == "most":
         return hurt is None or hurt[0] == "single"
+    if BENCHMARKS in item.path.parents:
+        return False
     return hurt is None and params.get("server") in {None, *FEW}
 
 
