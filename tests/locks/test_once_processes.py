@@ -13,7 +13,8 @@ from tests.servers import until
 
 
 @pytest.fixture
-def callers(server: Any) -> Iterator[Children]:
+def callers(server: Any, make_cache: Any) -> Iterator[Children]:
+    make_cache()  # and its user has the rights that an alias needs
     found = Children("tests.locks.caller", server)
     yield found
     found.end()

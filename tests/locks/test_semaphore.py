@@ -50,6 +50,19 @@ def test_a_weight_takes_several_places(semaphore: Any) -> None:
         assert semaphore(5).available() == 2
 
 
+def test_what_nobody_holds_is_free_whatever_was_counted(
+    semaphore: Any, server: Any, keys: Any
+) -> None:
+    """A clock that was ahead ended the holders' key, and is set back."""
+    assert semaphore(5, weight=3).acquire()
+    (holders,) = [key for key in keys() if server.ask("TYPE", key) == b"zset"]
+    server.ask("DEL", holders)
+    assert semaphore(5).available() == 5
+    with semaphore(5, weight=5):
+        assert semaphore(5).available() == 0
+    assert keys() == set()
+
+
 def test_a_dead_holder_gives_up_its_place(semaphore: Any) -> None:
     dead = semaphore(1, timeout=0.3)
     assert dead.acquire()

@@ -1,7 +1,9 @@
 -- What the scripts of a semaphore share. Included, never run alone.
 --
 -- KEYS[1]  its holders: a sorted set, token by deadline (milliseconds, server's clock)
--- KEYS[5]  the sum of their weights: decimal text; counted anew where it is missing
+-- KEYS[5]  the sum of their weights: decimal text; counted anew where it is missing,
+--          and of nobody where there are no holders: a clock that is set back after
+--          it was ahead can bring back the one key and not the other
 -- The rest as in _line. A token says what it weighs.
 --@include _line
 local function weight(token)
@@ -11,7 +13,9 @@ end
 -- Let go of holders whose time is over; returns what the others weigh together.
 local function weigh(now)
   local sum = tonumber(redis.call('GET', KEYS[5]) or -1)
-  if sum < 0 then
+  if sum > 0 and redis.call('EXISTS', KEYS[1]) == 0 then
+    return 0
+  elseif sum < 0 then
     sum = 0
     for _, token in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
       sum = sum + weight(token)
