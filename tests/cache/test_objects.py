@@ -56,7 +56,10 @@ def test_aget_redis_belongs_to_its_loop(make_cache, server):
     first = asyncio.run(work())
     before = len(server.users())
     assert asyncio.run(work()) is not first
-    assert len(server.users()) == before
+    for _ in range(9):
+        asyncio.run(work())
+    # Who looks at a topology may have connected to a few more of its servers.
+    assert len(server.users()) < before + 10
 
 
 def test_a_lock_is_under_the_cache_key_and_excludes(make_cache, server):

@@ -180,7 +180,12 @@ def test_a_chosen_replica_is_used_as_soon_as_it_leads(
         heir.await_sync()
     with FakeServer(telling(old, heir, flags, replicas_flags)) as sentinel:
         cache = caller(
-            cache_on(None, LOCATION=f"redis+sentinel://127.0.0.1:{sentinel.port}/main")
+            cache_on(
+                None,
+                LOCATION=f"redis+sentinel://127.0.0.1:{sentinel.port}/main",
+                CONNECT_TIMEOUT=10,
+                DEADLINE=10,
+            )
         )
         with old.counting() as at_old, heir.counting() as at_heir:
             assert cache.set("key", "value") is True
