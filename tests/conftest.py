@@ -46,8 +46,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=["all", "most", "few"],
         default="all",
         help="most: faults hurt single servers alone; few: nothing but one server of "
-        "each kind and a cluster, no faults that need a place of their own, and no "
-        "short runs of the benchmarks",
+        "each kind and a cluster, several servers and others' suites on Valkey alone, "
+        "no faults that need a place of their own, and no short runs of the benchmarks",
     )
     parser.addoption("--scoreboard", help="write how each fault was met to this file")
 
@@ -128,6 +128,8 @@ def _start_long_files_first(items: list[pytest.Item]) -> None:
 
 
 FEW = {*SINGLE, "valkey-cluster"}
+SEVERAL = ("cluster", "group", "replication", "sentinel", "several", "flavour", "part")
+"""Parameters that say which servers a test starts for itself."""
 
 
 def _is_wanted(item: pytest.Item, config: pytest.Config) -> bool:
@@ -141,6 +143,8 @@ def _is_wanted(item: pytest.Item, config: pytest.Config) -> bool:
     if places == "most":
         return hurt is None or hurt[0] == "single"
     if BENCHMARKS in item.path.parents:
+        return False
+    if any(str(params.get(name, "")).startswith("redis") for name in SEVERAL):
         return False
     return hurt is None and params.get("server") in {None, *FEW}
 
