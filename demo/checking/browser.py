@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
-from selenium.common.exceptions import TimeoutException
+from selenium.common.exceptions import (
+    StaleElementReferenceException,
+    TimeoutException,
+)
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -92,10 +95,18 @@ class Browser:
         self._driver.get(self.site + path)
 
     def click(self, selector: str) -> None:
-        self._driver.find_element(By.CSS_SELECTOR, selector).click()
+        self._at(selector, lambda element: element.click())
 
     def text(self, selector: str) -> str:
-        return str(self._driver.find_element(By.CSS_SELECTOR, selector).text)
+        return str(self._at(selector, lambda element: element.text))
+
+    def _at(self, selector: str, do: Callable[[Any], object]) -> object:
+        """Do something with an element; with its successor where it was replaced."""
+        while True:
+            try:
+                return do(self._driver.find_element(By.CSS_SELECTOR, selector))
+            except StaleElementReferenceException:
+                continue
 
     def run(self, script: str) -> Any:
         return self._driver.execute_script(script)
