@@ -321,16 +321,13 @@ class Watchdog:
 
     def _look(self) -> None:
         now = monotonic()
-        several = len({errand.link for errand in _errands.copy()}) > 1
         for errand in _errands.copy():
             if not errand.left:
                 _errands.discard(errand)
             elif errand.due <= now:
                 errand.left.pop(0)
-                if several:
-                    in_thread(errand.link, errand.run)
-                else:
-                    errand.run()
+                # It is often a server that hangs, and leases on others are to be renewed.
+                in_thread(errand.link, errand.run)
         for thing in list(_tended):
             if not thing.tend():
                 _tended.discard(thing)

@@ -227,6 +227,24 @@ def test_a_lost_lock_is_known_to_be_lost_by_its_deadline(
         lock.release()
 
 
+def test_a_server_that_hangs_costs_no_lock_elsewhere(
+    place: Server, cold_server: Callable[..., Server], cache_on: Any
+) -> None:
+    """What is left to undo there waits for an answer; renewals do not wait for it."""
+    hung = cold_server()
+    cache_on(hung, alias="elsewhere", DEADLINE=3.0)
+    gone = Lock("gone", using="elsewhere")
+    assert not gone.locked()
+    with Lock("job", lease=0.8) as held:
+        hung.pause()
+        try:
+            leases.undo(gone.alias.link, gone.terms.cancel(new_token(None)))
+            time.sleep(2)
+            assert held.remaining > 0
+        finally:
+            hung.resume()
+
+
 def test_the_deadline_is_counted_from_before_the_request(
     cache_on: Any, cold_server: Any
 ) -> None:
