@@ -12,6 +12,7 @@ import pytest
 
 from tests.locks.history import History, read
 from tests.locks.invariants import CHECKS, crowds, violations
+from tests.locks.mutants import MUTANTS, ROOT, Mutant
 from tests.locks.register import Entry, Register, Writer
 from tests.locks.spans import union, without
 
@@ -210,6 +211,12 @@ def test_every_check_is_seen_to_complain() -> None:
     seen = {check for check, _ in BROKEN.values()} | {"I9", "fence", "errors"}
     assert seen == set(CHECKS)
     assert all(check.__doc__ for check in CHECKS.values())
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: str(mutant.what))
+def test_what_the_soak_breaks_is_still_there_to_be_broken(mutant: Mutant) -> None:
+    text = (ROOT / "src" / "redpony" / mutant.file).read_text("utf-8")
+    assert text.count(mutant.old) == 1
 
 
 def test_who_has_left_is_in_nobodys_way(tmp_path: Path) -> None:
