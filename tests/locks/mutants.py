@@ -248,7 +248,8 @@ def is_seen(mutant: Mutant, *, breaks: bool = True) -> tuple[bool, str]:
         shutil.copytree(ROOT / "src", home)
         if breaks:
             broken(mutant, home)
-        words = [sys.executable, "-m", "pytest", "-q", "-x", "--places", "few"]
+        places = "most" if mutant.seen_by == HISTORY else "few"
+        words = [sys.executable, "-m", "pytest", "-q", "-x", "--places", places]
         words += ["-p", "no:cacheprovider", f"tests/locks/{mutant.seen_by}"]
         if mutant.named:
             words += ["-k", mutant.named]
