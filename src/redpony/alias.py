@@ -23,7 +23,16 @@ from redpony.errors import (
     WriteRefused,
 )
 from redpony.eventlog import Voice, log_alias
-from redpony.plan import Batch, Everywhere, Plan, Replies, Settle, Wait, name_of
+from redpony.plan import (
+    Batch,
+    Everywhere,
+    Plan,
+    Replies,
+    Settle,
+    Wait,
+    abandon,
+    name_of,
+)
 
 R = TypeVar("R")
 Drive = Callable[[Plan[Any], Settle], Any]
@@ -135,6 +144,10 @@ class Watch:
                     effect = plan.send(reply)
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
+        finally:
+            # Where it was interrupted, what it has to undo is undone now, and not when
+            # whoever holds a traceback lets go of it.
+            abandon(plan)
 
     def _count(self, effect: Any) -> None:
         if isinstance(effect, Command):
