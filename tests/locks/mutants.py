@@ -214,6 +214,14 @@ MUTANTS = [
         "forgotten",
     ),
     Mutant(
+        "a release that is cancelled, and forgets whom it has named",
+        "locks/gate.py",
+        "                first.has_asked = True\n",
+        "                pass\n",
+        STEPS,
+        "both_cancelled",
+    ),
+    Mutant(
         "a child that believes to be its parent",
         "leases.py",
         "        lease.is_lost = lease.is_parents = True\n",

@@ -15,7 +15,7 @@ from typing import Any, Self
 import pytest
 
 from redpony import events
-from redpony.locks import Lock, LockError, ReadWriteLock, Semaphore
+from redpony.locks import Lock, LockError, ReadWriteLock, Semaphore, tokens
 from redpony.locks.gate import Gate, gate_for
 from tests.plans.recorder import Recorder
 from tests.servers import Server, until
@@ -284,6 +284,42 @@ def test_cancelled_at_every_await(
 
     with Recorder(events.Operation) if scripts == "forgotten" else nullcontext():
         assert asyncio.run(main()) >= 2
+
+
+def test_who_gives_it_back_and_who_comes_next_are_both_cancelled(
+    place: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has given it to somebody who is gone: it is taken back at once.
+
+    And not when the time is over that it is granted, which is a minute here.
+    """
+
+    granted_for_a_minute = tokens._token.replace(b".2000.", b".60000.")
+    monkeypatch.setattr(tokens, "_token", granted_for_a_minute)
+
+    async def main() -> None:
+        holder, after = (Lock("job", thread_local=False) for _ in "12")
+        for _ in "12":
+            await holder.aacquire()
+            await holder.arelease()  # and the server knows the script
+        await holder.aacquire()
+        waiting = asyncio.create_task(after.aacquire())
+        line = gate_for(holder.alias.link, holder.key)
+        await asyncio.to_thread(until, lambda: line.is_contended, "it waits")
+        place.pause()
+        try:
+            release = asyncio.create_task(holder.arelease())
+            await asyncio.sleep(0.01)
+            for task in (waiting, release):
+                task.cancel()
+                await asyncio.wait([task])
+                assert task.cancelled()
+        finally:
+            place.resume()
+        await asyncio.to_thread(until, lambda: not left(place), "it is free", 10)
+        assert not line.is_busy
+
+    asyncio.run(main())
 
 
 def test_one_that_was_cancelled_has_left_the_line(place: Server) -> None:

@@ -190,6 +190,10 @@ class Gate:
             first = self._first()
             if self.held is not lease or self._front is not None:
                 return None
+            if first is not None:
+                # Its token is named to the server now, and has to be withdrawn if it
+                # gives up: who gives the lock back may be interrupted, too.
+                first.has_asked = True
             return first
 
     def give(

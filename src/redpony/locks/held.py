@@ -315,6 +315,15 @@ class Held(Lease, Running):
                 # Whether it was done is seen when it is done again.
                 doubt = error
                 continue
+            except RedponyError:
+                raise
+            except BaseException:
+                # The server may have given it to one who is gone by now.
+                if after is not None and after.place is Place.GONE:
+                    undo(self.alias.link, terms.cancel(after.token))
+                if token != self.token:
+                    undo(self.alias.link, terms.cancel(token))
+                raise
             if mine and reply == 0 and (doubt is None or was_lost):
                 return False
             mine = False
