@@ -222,6 +222,22 @@ MUTANTS = [
         "both_cancelled",
     ),
     Mutant(
+        "a release that is cancelled after the one it has named",
+        "locks/held.py",
+        "if after is not None and after.place is Place.GONE:",
+        "if False:",
+        STEPS,
+        "is_withdrawn_before",
+    ),
+    Mutant(
+        "a release that is cancelled while it passes on what came back",
+        "locks/held.py",
+        "if token != self.token:",
+        "if False:",
+        STEPS,
+        "is_withdrawn_before",
+    ),
+    Mutant(
         "a child that believes to be its parent",
         "leases.py",
         "        lease.is_lost = lease.is_parents = True\n",

@@ -76,7 +76,9 @@ class Run:
     def _all_contend(self) -> bool:
         for each in self.processes:
             assert each.poll() is None, (self.directory / "errors").read_text()
-        lines = [line.split() for line in self.diary.read_text().splitlines()]
+        # The last line may be written at this moment.
+        whole = self.diary.read_text().rpartition("\n")[0].splitlines()
+        lines = [line.split() for line in whole]
         return len({line[1] for line in lines if line[2] == "enter"}) == PROCESSES
 
     def _beat(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import pytest
 
-from redpony import events
+from redpony import events, leases
 from redpony.locks import Lock, LockError, ReadWriteLock, Semaphore, tokens
 from redpony.locks.gate import Gate, gate_for
 from tests.plans.recorder import Recorder
@@ -286,16 +286,19 @@ def test_cancelled_at_every_await(
         assert asyncio.run(main()) >= 2
 
 
+@pytest.fixture
+def granted_for_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the server wait so long for one who was given the lock, not two seconds."""
+    template = tokens._token.replace(b".2000.", b".60000.")
+    monkeypatch.setattr(tokens, "_token", template)
+
+
+@pytest.mark.usefixtures("granted_for_a_minute")
+@pytest.mark.parametrize("first", ["who gives it back", "who comes next"])
 def test_who_gives_it_back_and_who_comes_next_are_both_cancelled(
-    place: Server, monkeypatch: pytest.MonkeyPatch
+    place: Server, first: str
 ) -> None:
-    """The server has given it to somebody who is gone: it is taken back at once.
-
-    And not when the time is over that it is granted, which is a minute here.
-    """
-
-    granted_for_a_minute = tokens._token.replace(b".2000.", b".60000.")
-    monkeypatch.setattr(tokens, "_token", granted_for_a_minute)
+    """The server has given it to somebody who is gone: it is taken back at once."""
 
     async def main() -> None:
         holder, after = (Lock("job", thread_local=False) for _ in "12")
@@ -310,14 +313,58 @@ def test_who_gives_it_back_and_who_comes_next_are_both_cancelled(
         try:
             release = asyncio.create_task(holder.arelease())
             await asyncio.sleep(0.01)
-            for task in (waiting, release):
+            tasks = [release, waiting]
+            if first == "who comes next":
+                waiting.cancel()
+                await asyncio.wait([waiting])
+            for task in tasks:
                 task.cancel()
-                await asyncio.wait([task])
-                assert task.cancelled()
+            await asyncio.wait(tasks)
+            assert all(task.cancelled() for task in tasks)
         finally:
             place.resume()
         await asyncio.to_thread(until, lambda: not left(place), "it is free", 10)
         assert not line.is_busy
+
+    asyncio.run(main())
+
+
+@pytest.mark.usefixtures("granted_for_a_minute")
+@pytest.mark.parametrize("when", ["before the answer", "after it"])
+def test_who_comes_next_is_withdrawn_before_it_is_given_the_lock(
+    place: Server, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """And again after it: who gives the lock back is cancelled, and saw it leave.
+
+    What withdraws it is repeated for three seconds; here it comes once, as if the
+    server had taken longer than that over the release.
+    """
+    monkeypatch.setattr(leases, "TIMES", (0.0,))
+
+    def scripts() -> int:
+        found = place.ask("INFO", "commandstats").get("cmdstat_evalsha", {})
+        return int(found.get("calls", 0))
+
+    async def once() -> None:
+        held = await Lock("job", thread_local=False).__aenter__()
+        waiting = asyncio.create_task(Lock("job").aacquire())
+        await asyncio.to_thread(until, lambda: held.gate.is_contended, "it waits")
+        release = held._release()
+        command = next(release)
+        before = scripts()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await asyncio.to_thread(until, lambda: scripts() > before, "it is out")
+        reply = await held.alias.link.awaiting.ask(command)
+        if when == "after it":
+            release.send(reply)  # it passes on what came back to it
+        with pytest.raises(asyncio.CancelledError):
+            release.throw(asyncio.CancelledError())
+        await asyncio.to_thread(until, lambda: not left(place), "it is free", 10)
+
+    async def main() -> None:
+        for _ in "12":  # the second time the server knows the scripts
+            await once()
 
     asyncio.run(main())
 

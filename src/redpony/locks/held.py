@@ -318,7 +318,7 @@ class Held(Lease, Running):
             except RedponyError:
                 raise
             except BaseException:
-                # The server may have given it to one who is gone by now.
+                # Cancelled, or Ctrl-C: the server may have given it to one who is gone.
                 if after is not None and after.place is Place.GONE:
                     undo(self.alias.link, terms.cancel(after.token))
                 if token != self.token:
