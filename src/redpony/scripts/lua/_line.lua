@@ -5,6 +5,10 @@
 -- KEYS[3]  who is alive: a sorted set, token by deadline (milliseconds)
 -- KEYS[4]  the last fence: decimal text
 -- All lie in one slot, and so do the mailboxes, one a waiter.
+--
+-- What a script gives a time it does not look at again. Redis 7.0 counts a time from the
+-- clock as it is then, and asks whether it is over by the clock at the script's begin: if
+-- the clock is set back in between, the script finds gone what it has just written.
 
 local function now_in_us()
   local time = redis.call('TIME')
@@ -37,9 +41,12 @@ local function mailbox_of(token)
   return string.sub(KEYS[2], 1, -6) .. 'wake:' .. token
 end
 
--- Write to a waiter, which may not be listening yet.
+-- Write to a waiter, which may not be listening yet; whom this script has written to.
+local fence_of = {}
+
 local function write_to(token, fence, lasts)
   local mailbox = mailbox_of(token)
+  fence_of[token] = fence
   redis.call('DEL', mailbox)
   redis.call('RPUSH', mailbox, fence)
   redis.call('PEXPIRE', mailbox, lasts)

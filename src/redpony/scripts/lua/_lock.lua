@@ -13,12 +13,13 @@ local function is_plain(token)
   return string.sub(token, 1, 3) == 'rn.'
 end
 
-local function hand_to(token)
+-- For so many milliseconds, or else for as long as one is granted it.
+local function hand_to(token, lasts)
   local value = token
   if is_plain(token) and redis.call('EXISTS', KEYS[2]) == 1 then
     value = token .. '+'
   end
-  redis.call('SET', KEYS[1], value, 'PX', grant_lasts(token))
+  redis.call('SET', KEYS[1], value, 'PX', lasts or grant_lasts(token))
 end
 
 -- Give a free lock to the first waiter that is alive; returns its token and fence.

@@ -34,16 +34,19 @@ local function admit(token, now, lasts)
   redis.call('ZADD', KEYS[1], deadline, token)
 end
 
--- Write down what the holders weigh; nothing outlives the last of them.
+-- Write down what the holders weigh; nothing outlives the last of them. Returns who is
+-- the first whose time is over, and when. The last that is done with these keys.
 local function settle(now, sum)
+  local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
   local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
   if not last[1] then
     redis.call('DEL', KEYS[1], KEYS[5])
-    return
+    return first
   end
   local lives = string.format('%.0f', math.max(last[2] - math.floor(now / 1000), 0) + 1000)
   redis.call('SET', KEYS[5], string.format('%.0f', sum), 'PX', lives)
   redis.call('PEXPIRE', KEYS[1], lives)
+  return first
 end
 
 -- Let in who is first in line, for as long as there is room; returns what all weigh.

@@ -29,10 +29,9 @@ if not found[3] and ARGV[6] == '1' then
   return {1, 'broken'}
 end
 local now = now_in_ms()
-stand(token, now, lives)
+redis.call('ZADD', KEYS[2], string.format('%.0f', now + lives), token)
 local come = redis.call('ZCARD', KEYS[2])
 redis.call('HSET', KEYS[1], 'parties', parties, token, found[3] or come - 1)
-redis.call('PEXPIRE', KEYS[1], lives * 2)
 if redis.call('ZCOUNT', KEYS[2], '-inf', string.format('(%.0f', now)) > 0 then
   break_up(ARGV[5])
 elseif come >= tonumber(parties) then
@@ -40,6 +39,9 @@ elseif come >= tonumber(parties) then
     tell(each, redis.call('HGET', KEYS[1], each))
   end
   redis.call('DEL', KEYS[1], KEYS[2])
+else
+  redis.call('PEXPIRE', KEYS[1], lives * 2)
+  redis.call('PEXPIRE', KEYS[2], lives * 2)
 end
 local after = told(token)
 return after and {1, after} or {0}

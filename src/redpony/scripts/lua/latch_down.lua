@@ -23,7 +23,6 @@ if ARGV[5] == '0' then
   return {1, left}
 end
 redis.call('HSET', KEYS[1], 'total', ARGV[3], 'left', left)
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
 if left == '0' and was > 0 then
   local time = redis.call('TIME')
   local now = math.max(time[1] * 1000000 + time[2], tonumber(found[3] or 0) + 1)
@@ -34,5 +33,6 @@ if left == '0' and was > 0 then
   end
   redis.call('DEL', KEYS[2])
 end
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
 tell(ARGV[1], left)
 return {1, left}

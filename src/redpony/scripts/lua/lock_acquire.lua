@@ -26,7 +26,7 @@ if is_free and ARGV[5] ~= '1' and redis.call('EXISTS', KEYS[2]) == 0 then
 end
 --@include _lock
 local waits, now = tonumber(ARGV[3]), now_in_us()
-local owner = redis.call('GET', KEYS[1])
+local owner = is_free and token or redis.call('GET', KEYS[1])
 local fence = nil
 if is_free then
   fence = next_fence(now)
@@ -43,7 +43,7 @@ if is_free then
   end
 end
 if is_of(owner, token) then
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  hand_to(token, ARGV[2])
   fence = fence or last_fence()
   if ARGV[5] == '1' then
     write_to(token, fence, grant_lasts(token))

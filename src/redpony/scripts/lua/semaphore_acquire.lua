@@ -40,7 +40,7 @@ if redis.call('EXISTS', KEYS[2]) == 1 then
   if redis.call('ZSCORE', KEYS[1], token) then
     admit(token, now, ARGV[3])
     -- The last fence may be that of another one, who was let in after it.
-    return entered(tonumber(redis.call('LPOP', mailbox_of(token))))
+    return entered(fence_of[token])
   end
 end
 if redis.call('EXISTS', KEYS[2]) == 0 and sum + weight(token) <= limit then
@@ -51,8 +51,7 @@ end
 if waits > 0 then
   line_up(token, now, tonumber(ARGV[5] or 0), waits)
 end
-settle(now, sum)
-local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+local first = settle(now, sum)
 if not first[1] then
   return {-1}
 end
