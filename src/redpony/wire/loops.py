@@ -23,7 +23,7 @@ import os
 import socket
 import time
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import Any
 
@@ -67,6 +67,7 @@ class LoopConnections:
         self._expected = 0
         self._lent: set[Multiplexer] = set()
         self._outdated: set[Multiplexer] = set()
+        self._listening: set[Multiplexer] = set()
         self._keeper: AsyncGenerator[None, None] | None = None
 
     async def start(self) -> None:
@@ -124,6 +125,18 @@ class LoopConnections:
         self._lent.add(connection)
         return connection
 
+    async def listen(
+        self,
+        hear: Callable[[Any], None],
+        ended: Callable[[BaseException | None], None],
+    ) -> Multiplexer:
+        """Return a connection for a subscription; it takes nobody's place."""
+        connection = await self._open(counted=False)
+        connection.on_push = hear
+        connection.on_end = ended
+        self._listening.add(connection)
+        return connection
+
     def give_back_blocking(self, connection: Multiplexer) -> None:
         self._lent.discard(connection)
         fresh = connection not in self._outdated
@@ -136,7 +149,7 @@ class LoopConnections:
         """Close what has nothing in flight: another loop needs the place."""
         # Not what is opened for a task that has not had its turn yet.
         if not self._expected:
-            for connection in list(self._all):
+            for connection in self._all - self._listening:
                 if not connection.in_flight:
                     connection.close()
 
@@ -192,7 +205,7 @@ class LoopConnections:
             if connection.sock is not None:
                 abandon_socket(connection.sock)
 
-    async def _open(self) -> Multiplexer:
+    async def _open(self, *, counted: bool = True) -> Multiplexer:
         config = self._config
         limit = config.connect_timeout
         address = config.address
@@ -204,7 +217,7 @@ class LoopConnections:
         connection = Multiplexer(config, self.loop, failed=_not_yet, closed=self._gone)
         connection.expires = expires
         try:
-            while not self._registry.places.take(connection):
+            while counted and not self._registry.places.take(connection):
                 left = expires - time.monotonic()
                 if left <= 0:
                     raise outcomes.crowded(config.label, config.pool_size)
@@ -306,6 +319,7 @@ class LoopConnections:
         self._all.discard(connection)
         self._lent.discard(connection)
         self._outdated.discard(connection)
+        self._listening.discard(connection)
         if connection is self.shared:
             self.shared = None
         if connection is self.bulk:

@@ -85,6 +85,9 @@ class Multiplexer(asyncio.BufferedProtocol):
         self.full = False
         """Whether a newcomer has to wait for room."""
         self.on_push: Callable[[Any], None] | None = None
+        """Who is told of whatever answers no command: a subscription's messages."""
+        self.on_end: Callable[[BaseException | None], None] | None = None
+        """Who is told that it is closed, and why."""
         self._loop = loop
         self.failed = failed
         self._closed = closed
@@ -173,6 +176,12 @@ class Multiplexer(asyncio.BufferedProtocol):
         if self._timer is None or expires < self._timer_at:
             self._watch(expires)
         return future
+
+    def say(self, payload: bytes) -> None:
+        """Send what has no reply of its own: what is said comes to `on_push`."""
+        self._flush()
+        if self._transport is not None:
+            self._transport.write(payload)
 
     async def room(self, expires: float) -> None:
         """Wait until there is room for one more flight."""
@@ -317,11 +326,11 @@ class Multiplexer(asyncio.BufferedProtocol):
                 return False
 
     def _unasked(self, reply: Any) -> None:
-        if type(reply) is PushNotification:
-            if self.on_push is not None:
-                self.on_push(reply)
-            return
-        raise out_of_step(self.label)
+        if self.on_push is not None:
+            # In RESP2 messages are lists like any other.
+            self.on_push(reply)
+        elif type(reply) is not PushNotification:
+            raise out_of_step(self.label)
 
     def _flush(self) -> None:
         if self._unsent and self._transport is not None:
@@ -415,6 +424,8 @@ class Multiplexer(asyncio.BufferedProtocol):
         while self._room:
             _wake(self._room.popleft())
         self._closed(self)
+        if self.on_end is not None:
+            self.on_end(error)
 
 
 def _failure(label: str, error: BaseException | None, *, sent: bool) -> Unavailable:

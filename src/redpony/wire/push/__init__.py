@@ -1,0 +1,1 @@
+"""Subscriptions: what servers say without having been asked."""
