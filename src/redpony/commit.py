@@ -61,6 +61,16 @@ def is_open(using: str = "default") -> bool:
     return connection is not None and _is_in_block(connection)
 
 
+def is_awaited_by_sync() -> bool:
+    """Return whether this coroutine is run by sync code, whose thread waits for it.
+
+    Then that thread's transaction is its own: ask for it by `sync_to_async`.
+    """
+    from asgiref.sync import AsyncToSync
+
+    return getattr(AsyncToSync.executors, "current", None) is not None
+
+
 def open_transactions() -> list[str]:
     """Return the databases with a transaction open in this thread.
 

@@ -17,7 +17,12 @@ from redpony.conf.model import (
     Treatment,
 )
 from redpony.conf.resolve import examine
-from redpony.conf.rooms import LockSettings, lock_settings
+from redpony.conf.rooms import (
+    LockSettings,
+    RealtimeSettings,
+    lock_settings,
+    realtime_settings,
+)
 
 __all__ = [
     "AliasConfig",
@@ -26,11 +31,13 @@ __all__ = [
     "Misconfigured",
     "Note",
     "Problem",
+    "RealtimeSettings",
     "Treatment",
     "alias_config",
     "examine",
     "lock_settings",
     "project_directory",
     "read_alias",
+    "realtime_settings",
     "settings_of",
 ]

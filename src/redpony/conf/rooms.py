@@ -1,9 +1,12 @@
 """The setting `REDPONY`: what the rooms beside the cache take for granted.
 
-    REDPONY = {"LOCKS": {"ALIAS": "default", "LEASE": 30}}
+    REDPONY = {
+        "LOCKS": {"ALIAS": "default", "LEASE": 30},
+        "REALTIME": {"ALIAS": "default", "HISTORY": 1000},
+    }
 
-A lock is made for each use, so this is on its path: what was read is kept beside a copy
-of the setting, and read again when that differs.
+A lock is made for each use, and a message published, so this is on their path: what was
+read is kept beside a copy of the setting, and read again when that differs.
 """
 
 from __future__ import annotations
@@ -45,13 +48,43 @@ class LockSettings:
     lockdep: bool | None = None
 
 
-_UNSET: Final = LockSettings()
+@dataclass(frozen=True, slots=True)
+class RealtimeSettings:
+    """What channels and streams go by that are not told otherwise.
+
+    `alias` is that of `CACHES` whose server messages go through. A channel keeps its last
+    `history` messages (0: none), for `ttl` seconds. An open stream hears something at
+    least every `heartbeat` seconds; at most `buffer` bytes wait for a slow one, before it
+    has to read on from the history; it may have `max_channels`, and send us messages of
+    `max_message` bytes. `origins` are those that may open a WebSocket besides the site's
+    own, as in `CSRF_TRUSTED_ORIGINS`, which holds too. `partitions` is over how many slots
+    of a cluster channels are spread: the same in every process, for ever.
+    """
+
+    alias: str = "default"
+    history: int = 1000
+    ttl: float = 86400.0
+    heartbeat: float = 20.0
+    buffer: int = 262_144
+    max_channels: int = 100
+    max_message: int = 65_536
+    origins: tuple[str, ...] = ()
+    partitions: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    locks: LockSettings = LockSettings()
+    realtime: RealtimeSettings = RealtimeSettings()
+
+
+_UNSET: Final = _Read()
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     given: Any
-    read: LockSettings
+    read: _Read
 
 
 _known: _Known | None = None
@@ -59,6 +92,15 @@ _known: _Known | None = None
 
 def lock_settings() -> LockSettings:
     """Return `REDPONY["LOCKS"]`, read; raises `Misconfigured`."""
+    return _rooms().locks
+
+
+def realtime_settings() -> RealtimeSettings:
+    """Return `REDPONY["REALTIME"]`, read; raises `Misconfigured`."""
+    return _rooms().realtime
+
+
+def _rooms() -> _Read:
     global _known
     # Not `settings` itself, once it is there: it looks much longer for what is not set.
     there = settings._wrapped if settings.configured else settings  # noqa: SLF001
@@ -66,11 +108,20 @@ def lock_settings() -> LockSettings:
     if given is None:
         return _UNSET
     known = _known
-    if known is None or known.given != given or known.read.alias not in settings.CACHES:
+    if (
+        known is None
+        or known.given != given
+        or known.read.locks.alias not in settings.CACHES
+        or known.read.realtime.alias not in settings.CACHES
+    ):
         problems = tuple(room_problems())
         if problems:
             raise Misconfigured(*problems)
-        known = _known = _Known(_copy(given), _locks(given.get("LOCKS") or {}))
+        read = _Read(
+            LockSettings(**_read(given, "LOCKS")),
+            RealtimeSettings(**_read(given, "REALTIME")),
+        )
+        known = _known = _Known(_copy(given), read)
     return known.read
 
 
@@ -85,21 +136,26 @@ def room_problems() -> Iterator[Problem]:
         )
         return
     yield from _unknown(given, "REDPONY", ROOMS)
-    locks = given.get("LOCKS")
-    where = 'REDPONY["LOCKS"]'
-    if locks is None:
+    for room, readers in _READ.items():
+        yield from _problems_of(given.get(room), f'REDPONY["{room}"]', readers)
+
+
+def _problems_of(
+    given: Any, where: str, readers: Mapping[str, Callable[[Any], Any]]
+) -> Iterator[Problem]:
+    if given is None:
         return
-    if not isinstance(locks, Mapping):
-        yield _misfit(where, 'a dict such as {"ALIAS": "default"}', locks)
+    if not isinstance(given, Mapping):
+        yield _misfit(where, 'a dict such as {"ALIAS": "default"}', given)
         return
-    yield from _unknown(locks, where, tuple(_LOCKS))
-    for name, reads in _LOCKS.items():
-        if name not in locks:
+    yield from _unknown(given, where, tuple(readers))
+    for name, reads in readers.items():
+        if name not in given:
             continue
         try:
-            reads(locks[name])
+            reads(given[name])
         except Unfit as error:
-            yield _misfit(f'{where}["{name}"]', str(error), locks[name])
+            yield _misfit(f'{where}["{name}"]', str(error), given[name])
         except Refusal as error:
             yield Problem(error.kind, f'{where}["{name}"]', str(error))
 
@@ -129,20 +185,57 @@ def _lease(value: Any) -> float:
         raise Unfit("a number of seconds, more than 0, such as 30") from None
 
 
-_LOCKS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "ALIAS": _alias,
-    "LEASE": _lease,
-    "LOCKDEP": switch,
+def _count(least: int, example: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise Unfit(f"a whole number of at least {least}, such as {example}")
+        return value
+
+    return read
+
+
+def _span(value: Any) -> float:
+    try:
+        return seconds(value)
+    except Unfit:
+        raise Unfit("a number of seconds, more than 0, such as 20") from None
+
+
+def _origins(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not all(
+        isinstance(each, str) and "://" in each for each in _listed(value)
+    ):
+        raise Unfit('a list of origins, such as ["https://shop.example"]')
+    return tuple(value)
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple | set | frozenset) else [None]
+
+
+_READ: Final[Mapping[str, Mapping[str, Callable[[Any], Any]]]] = {
+    "LOCKS": {"ALIAS": _alias, "LEASE": _lease, "LOCKDEP": switch},
+    "REALTIME": {
+        "ALIAS": _alias,
+        "HISTORY": _count(0, 1000),
+        "TTL": _span,
+        "HEARTBEAT": _span,
+        "BUFFER": _count(1024, 262_144),
+        "MAX_CHANNELS": _count(1, 100),
+        "MAX_MESSAGE": _count(1, 65_536),
+        "ORIGINS": _origins,
+        "PARTITIONS": _count(1, 64),
+    },
 }
 
 
-def _locks(given: Mapping[str, Any]) -> LockSettings:
-    read: dict[str, Any] = {
-        name.lower(): reads(given[name])
-        for name, reads in _LOCKS.items()
-        if name in given
+def _read(given: Mapping[str, Any], room: str) -> dict[str, Any]:
+    of_room = given.get(room) or {}
+    return {
+        name.lower(): reads(of_room[name])
+        for name, reads in _READ[room].items()
+        if name in of_room
     }
-    return LockSettings(**read)
 
 
 def _unknown(

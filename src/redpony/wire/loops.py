@@ -190,6 +190,7 @@ class LoopConnections:
         for task in list(self._opening.values()):
             task.cancel()
         for connection in list(self._all):
+            connection.on_end = None  # nobody is to open it again
             connection.close()
 
     def abandon(self) -> None:

@@ -1,0 +1,58 @@
+"""Real time: a message from any Django code to any browser, none lost, none twice."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from redpony.realtime.channel import Channel
+    from redpony.realtime.listening import listen
+    from redpony.realtime.message import Message, Reset, Skipped
+    from redpony.realtime.policy import History, Slow
+    from redpony.realtime.position import Position
+    from redpony.realtime.publishing import (
+        apublish,
+        apublish_many,
+        publish,
+        publish_many,
+    )
+    from redpony.realtime.subscribing import subscribe
+
+_HOMES = {
+    "Channel": "channel",
+    "History": "policy",
+    "Message": "message",
+    "Position": "position",
+    "Reset": "message",
+    "Skipped": "message",
+    "Slow": "policy",
+    "apublish": "publishing",
+    "apublish_many": "publishing",
+    "listen": "listening",
+    "publish": "publishing",
+    "publish_many": "publishing",
+    "subscribe": "subscribing",
+}
+
+__all__ = [
+    "Channel",
+    "History",
+    "Message",
+    "Position",
+    "Reset",
+    "Skipped",
+    "Slow",
+    "apublish",
+    "apublish_many",
+    "listen",
+    "publish",
+    "publish_many",
+    "subscribe",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

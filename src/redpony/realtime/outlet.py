@@ -1,0 +1,176 @@
+"""A reader of channels: an open stream, a WebSocket, or a loop in Python.
+
+It has a seat in each of its channels. What comes to those that are live is put in `queue`,
+in the reader's own form, shared where it can be; `batch` hands out all that has come since
+the last time, and reads on for those that are behind. So a reader that is busy costs memory
+up to `limit`, and its channels wait for it in the history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from redpony.errors import RedponyError
+from redpony.realtime.channel import Channel
+from redpony.realtime.hub import Hub, hub_for
+from redpony.realtime.message import Entry
+from redpony.realtime.position import Position
+from redpony.realtime.seat import Seat
+
+
+class Outlet:
+    """The base of readers; a subclass says in which form it gets what."""
+
+    __slots__ = (
+        "__weakref__",
+        "_loop",
+        "_wake",
+        "behind",
+        "ended",
+        "id",
+        "limit",
+        "queue",
+        "seats",
+        "size",
+    )
+
+    def __init__(self, limit: int, id: str = "") -> None:
+        self.id = id
+        """What it is called, to be left out by who publishes."""
+        self.limit = limit
+        self.size = 0
+        self.queue: list[Any] = []
+        self.seats: dict[str, Seat] = {}
+        self.behind: deque[Seat] = deque()
+        self.ended: str | None = None
+        """Why there is nothing more to come, if there is not."""
+        self._wake: asyncio.Future[None] | None = None
+        self._loop = asyncio.get_running_loop()
+
+    # Forms
+
+    def form(self, seat: Seat, entry: Entry) -> Any:
+        """Return a message as this reader gets it."""
+        raise NotImplementedError
+
+    def form_reset(self, seat: Seat, position: Position | None, why: str) -> Any:
+        raise NotImplementedError
+
+    def form_skipped(self, seat: Seat, count: int) -> Any:
+        raise NotImplementedError
+
+    def form_seated(self, seat: Seat) -> Any:
+        """Return what tells that it reads a channel from now on; None for nothing."""
+        return None
+
+    def weigh(self, form: Any) -> int:
+        """Return for how many bytes a form counts."""
+        return len(form)
+
+    # Seats
+
+    def sit(self, channel: Channel, since: Position | None) -> Seat:
+        """Read a channel from now on, or from a position."""
+        seat = self.seats.get(channel.name)
+        if seat is None:
+            hub: Hub = hub_for(channel.alias)
+            seat = Seat(hub.join(channel), self, since)
+            self.seats[channel.name] = seat
+            self.behind.append(seat)
+            self.wake()
+        return seat
+
+    def rise(self, name: str) -> bool:
+        """Read a channel no more; return whether it was read."""
+        seat = self.seats.pop(name, None)
+        if seat is None:
+            return False
+        seat.leave()
+        if seat in self.behind:
+            self.behind.remove(seat)
+        seat.feed.hub.left(seat.feed)
+        return True
+
+    def failed(self, seat: Seat, error: RedponyError) -> None:
+        """The server refuses a channel."""
+        self.end("failed")
+
+    def end(self, why: str) -> None:
+        """Let what is queued be the last."""
+        if self.ended is None:
+            self.ended = why
+        self.wake()
+
+    def close(self) -> None:
+        """Leave every seat."""
+        self.end("closed")
+        for name in list(self.seats):
+            self.rise(name)
+
+    # What comes
+
+    def put(self, seat: Seat, entry: Entry) -> None:
+        """Queue a message."""
+        self.add(self.form(seat, entry))
+
+    def put_reset(self, seat: Seat, position: Position, why: str) -> None:
+        self.add(self.form_reset(seat, position, why))
+
+    def add(self, form: Any) -> None:
+        """Queue something in the reader's form."""
+        self.queue.append(form)
+        self.size += self.weigh(form)
+        wake = self._wake
+        if wake is not None and not wake.done():
+            wake.set_result(None)
+
+    def wake(self) -> None:
+        """Have `batch` look again."""
+        wake = self._wake
+        if wake is not None and not wake.done():
+            wake.set_result(None)
+
+    async def batch(self, heartbeat: float | None = None) -> list[Any] | None:
+        """Return what has come, waiting for it; None when there is nothing more to come.
+
+        After `heartbeat` seconds without anything an empty list is returned. Raises what
+        the server refused a channel with.
+        """
+        while True:
+            if self.queue:
+                found, self.queue, self.size = self.queue, [], 0
+                return found
+            if self.ended is not None:
+                return None
+            if self.behind:
+                found = await self._read_on()
+                if found:
+                    return found
+                continue
+            self._wake = wake = self._loop.create_future()
+            timer = None
+            if heartbeat is not None:
+                timer = self._loop.call_later(heartbeat, self.wake)
+            try:
+                await wake
+            finally:
+                self._wake = None
+                if timer is not None:
+                    timer.cancel()
+            if not (self.queue or self.behind or self.ended):
+                return []
+
+    async def _read_on(self) -> list[Any]:
+        """Let whoever is behind for longest read on; what comes to others is not mixed in.
+
+        Its own messages cannot come meanwhile: it is not live.
+        """
+        seat = self.behind[0]
+        found = await seat.read_on()
+        if self.behind and self.behind[0] is seat:
+            self.behind.popleft()
+            if seat.is_behind:
+                self.behind.append(seat)
+        return [each for each in found if each is not None]
