@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from redpony.realtime.channel import Channel
+    from redpony.realtime.control import adisconnect, arevoke, disconnect, revoke
     from redpony.realtime.listening import listen
     from redpony.realtime.message import Message, Reset, Skipped
     from redpony.realtime.policy import History, Slow
@@ -17,10 +18,18 @@ if TYPE_CHECKING:
         publish,
         publish_many,
     )
+    from redpony.realtime.serving import with_realtime
+    from redpony.realtime.stream import EventStream
     from redpony.realtime.subscribing import subscribe
 
 _HOMES = {
     "Channel": "channel",
+    "EventStream": "stream",
+    "adisconnect": "control",
+    "arevoke": "control",
+    "disconnect": "control",
+    "revoke": "control",
+    "with_realtime": "serving",
     "History": "policy",
     "Message": "message",
     "Position": "position",
@@ -37,18 +46,24 @@ _HOMES = {
 
 __all__ = [
     "Channel",
+    "EventStream",
     "History",
     "Message",
     "Position",
     "Reset",
     "Skipped",
     "Slow",
+    "adisconnect",
     "apublish",
     "apublish_many",
+    "arevoke",
+    "disconnect",
     "listen",
     "publish",
     "publish_many",
+    "revoke",
     "subscribe",
+    "with_realtime",
 ]
 
 

@@ -27,3 +27,8 @@ def takes(drafts: Sequence[Draft]) -> bool:
     for each in drafts:
         _captors[-1](each)
     return True
+
+
+def is_on() -> bool:
+    """Return whether a test keeps messages to itself."""
+    return bool(_captors)

@@ -115,24 +115,33 @@ class Channel:
         return await apublish(self, payload, **options)
 
     def publish_html(
-        self, template: str, context: dict[str, Any] | None = None, **options: Any
+        self,
+        template: str,
+        context: dict[str, Any] | None = None,
+        *,
+        event: str = "html",
+        **options: Any,
     ) -> Position | None:
         """Publish a rendered template, for pages of htmx and the like.
 
-        `event` names the event ("html" if it is not given).
+        Browsers get it as it is, as an event of this name.
         """
         from redpony.realtime.publishing import html, publish
 
-        return publish(self, html(template, context), **{"event": "html", **options})
+        return publish(self, html(template, context), event=event, **options)
 
     async def apublish_html(
-        self, template: str, context: dict[str, Any] | None = None, **options: Any
+        self,
+        template: str,
+        context: dict[str, Any] | None = None,
+        *,
+        event: str = "html",
+        **options: Any,
     ) -> Position | None:
         """Publish a rendered template, for pages of htmx and the like."""
         from redpony.realtime.publishing import apublish, html
 
-        options = {"event": "html", **options}
-        return await apublish(self, html(template, context), **options)
+        return await apublish(self, html(template, context), event=event, **options)
 
     # Reading
 
@@ -203,7 +212,7 @@ class Plain(Channel):
         self.name = check_name(name)
 
 
-def channel_of(given: Channel | str) -> Channel:
+def channel_of(given: object) -> Channel:
     """Return the channel that is given, or named; raises `ValueError` and `TypeError`."""
     if isinstance(given, Channel):
         return given

@@ -11,14 +11,16 @@ reader, and stays; a forked child has one of its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import queue
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from redpony.conf import realtime_settings
 from redpony.realtime.channel import Channel
 from redpony.realtime.position import Position
 from redpony.realtime.subscribing import Item, subscribe
@@ -33,7 +35,7 @@ def listen(
     *channels: Channel | str,
     since: Position | str | None = None,
     timeout: float | None = None,
-) -> Iterator[Iterator[Item]]:
+) -> Generator[Iterator[Item]]:
     """Read channels in a thread, from now on or from a position.
 
     As `subscribe`. `timeout` ends the iteration when so many seconds have passed without
@@ -50,6 +52,62 @@ def listen(
         yield _items(inbox, timeout, partial(loop.call_soon_threadsafe, room.release))
     finally:
         pump.cancel()
+
+
+@contextmanager
+def listen_as(
+    request: Any,
+    channels: list[Channel],
+    since: dict[str, Position],
+    *,
+    enveloped: bool,
+) -> Generator[Iterator[bytes]]:
+    """Read channels in a thread as a browser would, in server-sent events."""
+    chunks: queue.Queue[bytes | None] = queue.Queue(HELD)
+    pump = _begin(_stream(request, channels, since, chunks, enveloped), _loop())
+
+    def come() -> Iterator[bytes]:
+        while (chunk := chunks.get()) is not None:
+            yield chunk
+
+    try:
+        yield come()
+    finally:
+        pump.cancel()
+
+
+async def _stream(
+    request: Any,
+    channels: list[Channel],
+    since: dict[str, Position],
+    chunks: queue.Queue[bytes | None],
+    enveloped: bool,
+) -> None:
+    from redpony.realtime.asking import session_of
+    from redpony.realtime.control import watched
+    from redpony.realtime.sse import Envelopes, Events
+
+    user = getattr(request, "user", None)
+    events: Envelopes | Events
+    if enveloped:
+        events = Envelopes(user, session_of(request))
+    else:
+        events = Events(user, session_of(request), len(channels))
+    try:
+        async with watched(channels):
+            for each in channels:
+                events.sit(each, since.get(each.name))
+            chunks.put_nowait(events.greeting())
+            heartbeat = realtime_settings().heartbeat
+            while (batch := await events.batch(heartbeat)) is not None:
+                chunk = b"".join(batch) if batch else events.heartbeat
+                while chunks.full():  # noqa: ASYNC110 (development alone)
+                    await asyncio.sleep(0.05)
+                chunks.put_nowait(chunk)
+    finally:
+        events.close()
+        with contextlib.suppress(queue.Full):
+            chunks.put_nowait(None)
 
 
 class _End:

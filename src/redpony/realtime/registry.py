@@ -41,6 +41,12 @@ def find(name: str) -> Channel | None:
     return None
 
 
+def is_used() -> bool:
+    """Return whether the project has channels at all."""
+    _complete()
+    return len(_classes) > 0
+
+
 def _complete() -> None:
     global _is_complete
     if _is_complete:

@@ -9,7 +9,7 @@ What threads read by is in `listening`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -72,7 +72,7 @@ class Reader(Outlet):
 @asynccontextmanager
 async def subscribe(
     *channels: Channel | str, since: Position | str | None = None
-) -> AsyncIterator[AsyncIterator[Item]]:
+) -> AsyncGenerator[AsyncIterator[Item]]:
     """Read channels in asyncio, from now on or from a position.
 
     What is published from the moment at which the block is entered on is not missed. Yields

@@ -11,7 +11,7 @@ On several servers it follows: a failover, a slot that moves, a server that says
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
 from redpony.errors import Moved, RedponyError, Unavailable
@@ -51,7 +51,8 @@ class Subscriptions:
         self._lost: set[bytes] = set()
         self._looking: asyncio.TimerHandle | None = None
         self._is_closed = False
-        self.message: Callable[[bytes, bytes, bytes | None], None] = listener.message
+        # No frame of ours between: it is called for each message.
+        self.message = listener.message
 
     # What is wanted
 
@@ -163,7 +164,7 @@ class Subscriptions:
                     self._lost.discard(name)
                     self._place(name, node)
             if self._lost:
-                self.link.nudge()
+                self._nudge()
                 await asyncio.sleep(AGAIN)
 
     def _look(self) -> None:
@@ -187,14 +188,18 @@ class Subscriptions:
             self._listener.unheard([name], error)
         self._find(name)
 
+    def _nudge(self) -> None:
+        """Have several servers looked at anew."""
+        if not isinstance(self.link, Link):
+            self.link.nudge()
+
     # What ears tell
 
     def heard(self, name: bytes) -> None:
         self._listener.heard(name)
 
     def unheard(self, names: Iterable[bytes], error: RedponyError) -> None:
-        if not isinstance(self.link, Link):
-            self.link.nudge()
+        self._nudge()
         if not self._is_closed:
             self._listener.unheard(list(names), error)
 
@@ -205,8 +210,8 @@ class Subscriptions:
             why = error or Unavailable(f"{name!r} has left its server")
             if several and isinstance(error, Moved) and error.host:
                 self.link.moved(error.slot, error.host, error.port)
-            elif several:
-                self.link.nudge()
+            else:
+                self._nudge()
             ear = self._places.get(name)
             if ear is not None:
                 ear.wanted.pop(name, None)

@@ -1,0 +1,105 @@
+"""An open stream or WebSocket: an outlet with a user, and what may be done to it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import weakref
+from typing import Any, Final
+
+from redpony.conf import realtime_settings
+from redpony.realtime.asking import identity_of, may_read
+from redpony.realtime.channel import Channel
+from redpony.realtime.message import Entry
+from redpony.realtime.outlet import Outlet
+from redpony.realtime.position import Position
+from redpony.realtime.seat import Seat
+
+open_ones: Final[weakref.WeakSet[Connection]] = weakref.WeakSet()
+"""All of the process."""
+
+
+class Connection(Outlet):
+    """A browser's end."""
+
+    __slots__ = ("identity", "loop", "session", "user")
+
+    def __init__(self, user: Any, session: str) -> None:
+        super().__init__(realtime_settings().buffer, secrets.token_hex(8))
+        self.user = user
+        self.identity = identity_of(user)
+        self.session = session
+        self.loop = self._loop
+        open_ones.add(self)
+
+    async def admit(
+        self, channel: Channel, since: Position | None, *, ask: bool = True
+    ) -> bool:
+        """Let it read a channel, if its user may; return whether."""
+        if ask and not await may_read(channel, self.user):
+            return False
+        if self.ended is None:
+            self.sit(channel, since)
+        return True
+
+    def put_out(self, name: str, why: str) -> None:
+        """Have it read a channel no more, and tell it why."""
+        if self.rise(name):
+            self.tell({"unsubscribed": name, "why": why})
+            if not self.seats:
+                self.emptied(why)
+
+    def emptied(self, why: str) -> None:
+        """It reads nothing any more."""
+
+    async def ask_again(self) -> None:
+        """Put it out of every channel that its user may not read now."""
+        for seat in list(self.seats.values()):
+            if not await may_read(seat.feed.channel, self.user):
+                self.put_out(seat.feed.name, "revoked")
+
+    def tell(self, said: dict[str, Any]) -> None:
+        """Tell the browser something that is no message."""
+        raise NotImplementedError
+
+    def failed(self, seat: Seat, error: Exception) -> None:
+        self.put_out(seat.feed.name, "failed")
+
+
+def compact(said: dict[str, Any]) -> str:
+    """Return what is told as one line."""
+    return json.dumps(said, separators=(",", ":"))
+
+
+class Enveloped(Connection):
+    """The base of those that talk to `realtime.js`: each message says its channel."""
+
+    __slots__ = ()
+
+    def form(self, seat: Seat, entry: Entry) -> Any:
+        return self.wrap(entry.envelope)
+
+    def form_reset(self, seat: Seat, position: Position | None, why: str) -> Any:
+        said = {"reset": seat.feed.name, "p": _place(seat, position), "why": why}
+        return self.wrap(compact(said))
+
+    def form_skipped(self, seat: Seat, count: int) -> Any:
+        place = _place(seat, seat.position)
+        return self.wrap(
+            compact({"skipped": seat.feed.name, "p": place, "count": count})
+        )
+
+    def form_seated(self, seat: Seat) -> Any:
+        place = _place(seat, seat.position)
+        return self.wrap(compact({"subscribed": seat.feed.name, "p": place}))
+
+    def tell(self, said: dict[str, Any]) -> None:
+        self.add(self.wrap(compact(said)))
+
+    def wrap(self, line: str) -> Any:
+        raise NotImplementedError
+
+
+def _place(seat: Seat, position: Position | None) -> str | None:
+    kept = seat.feed.history is not None and position is not None
+    return str(position) if kept else None
