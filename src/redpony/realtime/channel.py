@@ -65,7 +65,8 @@ class Channel:
         super().__init_subclass__(**kwargs)
         if "pattern" in vars(cls):
             cls.shape = Pattern(cls.pattern)
-            taken = [each for each in cls.shape.parameters if hasattr(cls, each)]
+            names = cls.shape.parameters
+            taken = [each for each in names if each == "name" or hasattr(cls, each)]
             if taken:
                 raise ValueError(
                     f"{cls.__qualname__} cannot have a parameter {taken[0]!r}: a channel "

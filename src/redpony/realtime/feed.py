@@ -27,6 +27,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from redpony.commands import GET, Access, Kind, Repeat, call
@@ -76,7 +77,7 @@ class Feed:
         """How many want it, live or not."""
         self.is_heard = False
         """Whether the server has confirmed that we listen."""
-        self.delivered = self.resets = 0
+        self.delivered = self.resets = self.said = 0
         self.failure: RedponyError | None = None
         """Why the server will not let us listen, if it will not."""
         self._is_missing = False
@@ -84,6 +85,7 @@ class Feed:
         """Whether the server was heard to give one number to two messages."""
         self._ring: deque[Entry] = deque()
         self._ring_bytes = 0
+        self._ring_size = min(self.history.size, 1000) if self.history else 0
         self._waiting: list[Entry] = []
         self._syncing: asyncio.Task[None] | None = None
         self._synced: asyncio.Future[None] | None = None
@@ -154,6 +156,7 @@ class Feed:
 
     def _deliver(self, entry: Entry) -> None:
         live = self.live
+        self.said += 1
         self.delivered += len(live)
         for seat in list(live):
             seat.take(entry)
@@ -170,8 +173,7 @@ class Feed:
         ring = self._ring
         ring.append(entry)
         self._ring_bytes += len(entry.body)
-        assert self.history is not None
-        while len(ring) > min(self.history.size, 1000) or self._ring_bytes > RING_BYTES:
+        while len(ring) > self._ring_size or self._ring_bytes > RING_BYTES:
             self._ring_bytes -= len(ring.popleft().body)
 
     # Coming to the head
@@ -317,8 +319,29 @@ class Feed:
         if reading is None:
             reading = self.hub.loop.create_task(self._page(after))
             self._reads[after] = reading
-            reading.add_done_callback(lambda _: self._reads.pop(after, None))
+            reading.add_done_callback(partial(self._has_read, after))
         return await asyncio.shield(reading)
+
+    def _has_read(self, after: Position, reading: asyncio.Task[list[Entry]]) -> None:
+        """Keep what was read, where it comes right before what is in memory."""
+        self._reads.pop(after, None)
+        if reading.cancelled() or reading.exception() is not None:
+            return
+        ring, assumed = self._ring, self.head
+        following = ring[0].position if ring else None
+        for entry in reversed(reading.result()):
+            at = entry.position
+            assert at is not None
+            if following is None:
+                fits = at == assumed
+            else:
+                fits = at == (following.epoch, following.offset - 1)
+            if fits and self._ring_bytes + len(entry.body) <= RING_BYTES:
+                if len(ring) >= self._ring_size:
+                    return
+                ring.appendleft(entry)
+                self._ring_bytes += len(entry.body)
+                following = at
 
     @property
     def newest(self) -> Entry | None:

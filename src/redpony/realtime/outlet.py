@@ -162,6 +162,12 @@ class Outlet:
             if not (self.queue or self.behind or self.ended):
                 return []
 
+    async def settle(self) -> None:
+        """Become live in every channel that is read from now on."""
+        while self.behind and self.ended is None:
+            for each in await self._read_on():
+                self.add(each)
+
     async def _read_on(self) -> list[Any]:
         """Let whoever is behind for longest read on; what comes to others is not mixed in.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Seat:
     """One reader of one channel."""
 
-    __slots__ = ("feed", "is_behind", "outlet", "position", "skipped", "told")
+    __slots__ = ("feed", "is_behind", "outlet", "position", "said", "told")
 
     def __init__(self, feed: Feed, outlet: Outlet, position: Position | None) -> None:
         self.feed = feed
@@ -30,7 +30,8 @@ class Seat:
         self.position = position
         """Of the last message that it was given; None: wherever the channel is."""
         self.is_behind = True
-        self.skipped = 0
+        self.said = 0
+        """How many messages the channel had heard of when it fell behind."""
         self.told = False
         """Whether its reader was told that it sits here."""
 
@@ -65,6 +66,7 @@ class Seat:
             return
         self.feed.live.pop(self, None)
         self.is_behind = True
+        self.said = self.feed.said - 1
         self.outlet.behind.append(self)
 
     async def read_on(self) -> list[Any]:
@@ -77,6 +79,8 @@ class Seat:
         found: list[Any] = []
         if self.position is None:
             self.position = head
+        elif self.told and feed.history is None:
+            found = [outlet.form_skipped(self, feed.said - self.said)]
         elif self.told and feed.channel.slow in (Slow.SKIP, Slow.LATEST):
             found = self._skip(head)
         elif self.position != head:

@@ -86,10 +86,8 @@ async def subscribe(
         begin = as_position(since)
         for each in channels:
             reader.sit(channel_of(each), begin)
-        for seat in list(reader.seats.values()):
-            head = await seat.feed.ready()
-            if seat.position is None:
-                seat.position = head
+        if begin is None:
+            await reader.settle()
         yield reader.messages()
     finally:
         reader.close()

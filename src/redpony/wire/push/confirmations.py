@@ -47,7 +47,8 @@ class Confirmations:
         """Whether a PING has no answer yet."""
 
     def ask(self, verb: bytes, name: bytes) -> None:
-        """Note that something was asked: `b"ssubscribe"` and a channel, or `PING`."""
+        """Note that something was asked: `b"SSUBSCRIBE"` and a channel, or `PING`."""
+        verb = verb.lower()
         self._asked.append((verb, name))
         if verb == PING[0]:
             self.is_pinged = True
