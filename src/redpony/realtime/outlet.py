@@ -126,6 +126,11 @@ class Outlet:
         if wake is not None and not wake.done():
             wake.set_result(None)
 
+    def add_form(self, form: Any) -> None:
+        """Queue something, if this reader has a form for it."""
+        if form is not None:
+            self.add(form)
+
     def wake(self) -> None:
         """Have `batch` look again."""
         wake = self._wake
@@ -145,9 +150,7 @@ class Outlet:
             if self.ended is not None:
                 return None
             if self.behind:
-                found = await self._read_on()
-                if found:
-                    return found
+                await self._read_on()
                 continue
             self._wake = wake = self._loop.create_future()
             timer = None
@@ -165,18 +168,13 @@ class Outlet:
     async def settle(self) -> None:
         """Become live in every channel that is read from now on."""
         while self.behind and self.ended is None:
-            for each in await self._read_on():
-                self.add(each)
+            await self._read_on()
 
-    async def _read_on(self) -> list[Any]:
-        """Let whoever is behind for longest read on; what comes to others is not mixed in.
-
-        Its own messages cannot come meanwhile: it is not live.
-        """
+    async def _read_on(self) -> None:
+        """Let whoever is behind for longest read on."""
         seat = self.behind[0]
-        found = await seat.read_on()
+        await seat.read_on()
         if self.behind and self.behind[0] is seat:
             self.behind.popleft()
             if seat.is_behind:
                 self.behind.append(seat)
-        return [each for each in found if each is not None]

@@ -6,13 +6,13 @@ up; otherwise it is behind, and reads on from its own position when there is roo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from redpony.errors import RedponyError
 from redpony.realtime.feed import Lost
 from redpony.realtime.message import Entry
 from redpony.realtime.policy import Slow
-from redpony.realtime.position import START, Position
+from redpony.realtime.position import Position
 
 if TYPE_CHECKING:
     from redpony.realtime.feed import Feed
@@ -43,10 +43,7 @@ class Seat:
         if outlet.size >= outlet.limit:
             self.fall_behind()
             return
-        self.position = entry.position or self.position
-        exclude = entry.exclude
-        if not exclude or exclude != outlet.id:
-            outlet.put(self, entry)
+        self._give(entry)
 
     def reset(self, position: Position, why: str) -> None:
         """Tell the reader that messages were lost to it."""
@@ -69,61 +66,64 @@ class Seat:
         self.said = self.feed.said - 1
         self.outlet.behind.append(self)
 
-    async def read_on(self) -> list[Any]:
-        """Return what the reader is to be given next; live again when that is all.
+    async def read_on(self) -> None:
+        """Queue what the reader is to be given next; live again when that is all.
 
-        What comes back is in the reader's own form. Raises what the server said.
+        Each thing is formed when it is queued, after all that is queued already: an id that
+        says where the reader is in all of its channels says no more than it has been given.
+        Raises what the server said.
         """
         feed, outlet = self.feed, self.outlet
         head = await feed.ready()
-        found: list[Any] = []
         if self.position is None:
             self.position = head
-        elif self.told and feed.history is None:
-            found = [outlet.form_skipped(self, feed.said - self.said)]
-        elif self.told and feed.channel.slow in (Slow.SKIP, Slow.LATEST):
-            found = self._skip(head)
-        elif self.position != head:
+        if not self.told:
+            self.told = True
+            outlet.add_form(outlet.form_seated(self))
+        elif feed.history is None:
+            outlet.add_form(outlet.form_skipped(self, feed.said - self.said))
+        elif feed.channel.slow in (Slow.SKIP, Slow.LATEST):
+            self._skip(head)
+        if self.position != head:
             try:
                 entries = await feed.read(self.position)
             except Lost as lost:
-                # What came meanwhile is after this: it is not live yet.
+                # What came meanwhile is before this: it was not live.
                 self.position = feed.head or head
-                found = [outlet.form_reset(self, self.position, str(lost))]
-                if not self.told:
-                    found.insert(0, outlet.form_seated(self))
-                    self.told = True
+                outlet.add_form(outlet.form_reset(self, self.position, str(lost)))
             else:
-                found = [
-                    outlet.form(self, each)
-                    for each in entries
-                    if not outlet.id or each.exclude != outlet.id
-                ]
-                if entries:
-                    self.position = entries[-1].position
-                elif self.position == START:
-                    self.position = head
-        if not self.told:
-            self.told = True
-            found.insert(0, outlet.form_seated(self))
+                if not entries:
+                    self.position = head  # it began before there was anything
+                for each in entries:
+                    self._give(each)
         # No await from here on: nothing can come between.
-        if feed.is_heard and self.position == feed.head and self.feed.users:
+        if feed.is_heard and self.position == feed.head and self.is_behind:
             self.is_behind = False
             feed.live[self] = None
-        return found
 
-    def _skip(self, head: Position) -> list[Any]:
-        """Go to the head; return what the policy tells of it."""
+    def _give(self, entry: Entry) -> None:
+        self.position = entry.position or self.position
+        exclude = entry.exclude
+        if not exclude or exclude != self.outlet.id:
+            self.outlet.put(self, entry)
+
+    def _skip(self, head: Position) -> None:
+        """Go to the head, and tell what the policy tells of it."""
         before, self.position = self.position, head
+        outlet = self.outlet
         if before is None or before == head:
-            return []
+            return
         if before.epoch != head.epoch:
-            return [self.outlet.form_reset(self, head, "the channel has begun anew")]
-        if self.feed.channel.slow is Slow.LATEST:
-            newest = self.feed.newest
-            if newest is not None and newest.position == head:
-                return [self.outlet.form(self, newest)]
-        return [self.outlet.form_skipped(self, head.offset - before.offset)]
+            why = "the channel has begun anew"
+            outlet.add_form(outlet.form_reset(self, head, why))
+            return
+        newest = self.feed.newest
+        latest = self.feed.channel.slow is Slow.LATEST
+        if latest and newest is not None and newest.position == head:
+            self._give(newest)
+        else:
+            count = head.offset - before.offset
+            outlet.add_form(outlet.form_skipped(self, count))
 
     def leave(self) -> None:
         """Sit here no more."""

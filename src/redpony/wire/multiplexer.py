@@ -29,7 +29,7 @@ import select
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from redpony.commands import Command, Kind
 from redpony.errors import ProtocolError, RedponyError, Unavailable
@@ -218,8 +218,8 @@ class Multiplexer(asyncio.BufferedProtocol):
     # What the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's is no subclass of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
         if self._unsent:
             self._flush()
 
