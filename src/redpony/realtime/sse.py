@@ -64,8 +64,8 @@ class Events(Connection):
 
     def form_seated(self, seat: Seat, head: Position) -> bytes | None:
         # Without data: only its id is kept.
-        head = self._id(seat, seat.position)
-        return f"{head}\n".encode() if head else None
+        place = self._id(seat, seat.position)
+        return f"{place}\n".encode() if place else None
 
     def tell(self, said: dict[str, Any]) -> None:
         if "unsubscribed" in said:
