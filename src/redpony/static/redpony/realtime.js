@@ -179,7 +179,7 @@ export function connect(url, options = {}) {
     const begin = () => {
       if (signal.aborted) return;
       leader = lead(signal);
-      leader.spread({ who: 1 });
+      leader.spread({ who: 1, state: "connecting", id: "" });
     };
     if (!shared || !navigator.locks || !self.BroadcastChannel) return begin();
     air = new BroadcastChannel(group);
@@ -361,7 +361,7 @@ export function connect(url, options = {}) {
     /** @type {number | undefined} */
     let hint;
     /** @type {Line} */
-    let stands = { state: "closed", id: "" };
+    let stands = { state: "connecting", id: "" };
     let needed = false;
     let planned = false;
     let plain = transport === "sse";
