@@ -202,11 +202,12 @@ def _send(drafts: Sequence[Draft]) -> list[Position | None]:
     found: dict[int, Any] = {}
     for alias, mine in _by_alias(drafts):
         plan = _publish([drafts[each] for each in mine])
+        settle = partial(_raise, drafts[mine[0]])
         if events.listening:
             with Watch(alias, plan) as watched:
-                replies = finish(alias.drive(watched, _raise))
+                replies = finish(alias.drive(watched, settle))
         else:
-            replies = finish(alias.drive(plan, _raise))
+            replies = finish(alias.drive(plan, settle))
         found.update(zip(mine, replies, strict=True))
     return _positions(drafts, found)
 
@@ -217,11 +218,12 @@ async def _asend(drafts: Sequence[Draft]) -> list[Position | None]:
     found: dict[int, Any] = {}
     for alias, mine in _by_alias(drafts):
         plan = _publish([drafts[each] for each in mine])
+        settle = partial(_raise, drafts[mine[0]])
         if events.listening:
             with Watch(alias, plan) as watched:
-                replies = finish(await alias.adrive(watched, _raise))
+                replies = finish(await alias.adrive(watched, settle))
         else:
-            replies = finish(await alias.adrive(plan, _raise))
+            replies = finish(await alias.adrive(plan, settle))
         found.update(zip(mine, replies, strict=True))
     return _positions(drafts, found)
 
@@ -287,9 +289,9 @@ def _explained(error: RedponyError, draft: Draft) -> RedponyError:
     return error
 
 
-def _raise(plan: Plan[Any], error: RedponyError) -> Any:
+def _raise(draft: Draft, plan: Plan[Any], error: RedponyError) -> Any:
     del plan
-    raise error
+    raise _explained(error, draft)
 
 
 _SCRIPT: Final = script("publish")
