@@ -18,8 +18,15 @@ if KEYS[3] then
     return before
   end
 end
-local epoch, offset = position(ARGV[6])
-local at = string.format('%.0f-%.0f', epoch, offset + 1)
+local at = redis.call('GET', KEYS[2])
+if at and at == ARGV[6] then
+  -- What the publisher knows is what we know: there is nothing to compare.
+  local epoch, offset = string.match(at, '^(%d+)%-(%d+)$')
+  at = epoch .. '-' .. string.format('%d', offset + 1)
+else
+  local epoch, offset = position(ARGV[6], at)
+  at = string.format('%.0f-%.0f', epoch, offset + 1)
+end
 redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], at, 'd', ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('SET', KEYS[2], at, 'PX', ARGV[4])
