@@ -36,12 +36,12 @@ from benchmarks import (
 )
 from benchmarks.contestants import cache_settings, line_up
 from benchmarks.locks import measuring as locks
-from benchmarks.locks.report import REGION
-from benchmarks.servers import Measured, running
-from benchmarks.targets import LOCKS, TARGETS, verdicts
+from benchmarks.realtime import measuring as realtime
+from benchmarks.servers import Measured, crowded, running
+from benchmarks.targets import TARGETS, verdicts
 from tests.servers import Cluster
 
-SECTIONS = ("cluster", "outage", "connections", "locks")
+SECTIONS = ("cluster", "outage", "connections", *report.APART)
 ROOT = Path(__file__).resolve().parent.parent
 LATEST = ROOT / "benchmarks" / "results" / "latest.json"
 
@@ -60,27 +60,29 @@ def main() -> int:
         if asked.only:
             return _alone(asked.only, asked.seconds, server)
         found = _run(asked, server, victim, mute_port, nodes)
-    only_locks = asked.rows == ["locks"]
-    if only_locks:
-        # What stands in the docs of the other rows remains as it was.
-        written = json.loads(LATEST.read_text()) if LATEST.exists() else {}
-        written["locks"] = found["locks"]
-    else:
+    apart = [name for name in report.APART if name in found]
+    is_whole = not asked.rows or not report.APART.keys() >= set(asked.rows)
+    if is_whole:
         written = found
         print(report.everything(found))
-    if "locks" in found:
-        print(report.of_locks(found))
+    else:
+        # What stands in the docs of the other rows remains as it was.
+        written = json.loads(LATEST.read_text()) if LATEST.exists() else {}
+        written.update({name: found[name] for name in apart})
+    for name in apart:
+        print(report.apart(found, name))
     if asked.json:
         asked.json.parent.mkdir(parents=True, exist_ok=True)
         asked.json.write_text(json.dumps(found, indent=1) + "\n")
-    elif (asked.write_docs if only_locks else not asked.rows) and not asked.quick:
+    elif (not asked.rows if is_whole else asked.write_docs) and not asked.quick:
         LATEST.parent.mkdir(parents=True, exist_ok=True)
         LATEST.write_text(json.dumps(written, indent=1) + "\n")
     if asked.write_docs:
-        _write_docs(found, all_but_locks=not only_locks)
+        _write_docs(found, apart, is_whole=is_whole)
     if asked.check:
-        targets = LOCKS if only_locks else (*TARGETS, *LOCKS)
-        judged = verdicts(found, targets)
+        names = list(report.APART) if is_whole else apart
+        targets = [each for name in names for each in report.APART[name][1]]
+        judged = verdicts(found, [*(TARGETS if is_whole else ()), *targets])
         missed = [(t, value) for t, value, reached in judged if not reached]
         for each, value in missed:
             print(f"missed: {each}; measured {value}", file=sys.stderr)
@@ -88,13 +90,13 @@ def main() -> int:
     return 0
 
 
-def _write_docs(found: results.Results, *, all_but_locks: bool) -> None:
+def _write_docs(found: results.Results, apart: list[str], *, is_whole: bool) -> None:
     page = ROOT / "docs" / "explanation" / "benchmarks.md"
-    if all_but_locks:
+    if is_whole:
         tables.fill(ROOT / "README.md", report.readme(found))
         tables.fill(page, report.everything(found))
-    if "locks" in found:
-        tables.fill(page, report.of_locks(found), REGION)
+    for name in apart:
+        tables.fill(page, report.apart(found, name), report.APART[name][0].REGION)
 
 
 def _arguments() -> argparse.Namespace:
@@ -187,6 +189,9 @@ def _run(
     if "locks" in wanted:
         with running(asked.server) as own:
             found["locks"] = locks.measure(own, asked.overtime, quick=asked.quick)
+    if "realtime" in wanted:
+        with crowded(asked.server) as own:
+            found["realtime"] = realtime.measure(own, quick=asked.quick)
     if "outage" in wanted:
         print("outage ...", file=sys.stderr)
         patience = outage.PATIENCE_QUICK if asked.quick else outage.PATIENCE

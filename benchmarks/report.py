@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 from benchmarks.locks import report as locks
+from benchmarks.realtime import report as realtime
 from benchmarks.results import Results
 from benchmarks.rows import BY_NAME
 from benchmarks.tables import number, spread, table
-from benchmarks.targets import LOCKS, TARGETS, Target, verdicts
+from benchmarks.targets import LOCKS, REALTIME, TARGETS, Target, verdicts
 
 START, END = "<!-- bench:start -->", "<!-- bench:end -->"
+
+APART: dict[str, tuple[ModuleType, Sequence[Target]]] = {
+    "locks": (locks, LOCKS),
+    "realtime": (realtime, REALTIME),
+}
+"""Sections with tables and figures of their own, and a region of their own in the docs."""
 
 COLUMNS = {
     "ours": "Redpony",
@@ -168,7 +176,7 @@ def machine(results: Results) -> str:
 
 
 def everything(results: Results) -> str:
-    """Return all tables but those of locks, for the terminal and for the docs."""
+    """Return all tables but those that stand apart, for the terminal and for the docs."""
     parts = [machine(results), ratios(results), against(results), processor(results)]
     parts.append(round_trips(results))
     if "outage" in results:
@@ -182,9 +190,10 @@ def everything(results: Results) -> str:
     return "\n\n".join([*parts, notes] if notes else parts)
 
 
-def of_locks(results: Results) -> str:
-    """Return all tables of locks, for the terminal and for the docs."""
-    return "\n\n".join([locks.everything(results["locks"]), figures(results, LOCKS)])
+def apart(results: Results, name: str) -> str:
+    """Return all tables of a section that has its own, and the figures to reach."""
+    shown, targets = APART[name]
+    return "\n\n".join([shown.everything(results[name]), figures(results, targets)])
 
 
 def failures(results: Results) -> str:

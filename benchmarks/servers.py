@@ -43,3 +43,11 @@ def running(flavour: str = "valkey") -> Iterator[Measured]:
     """Start a server, and end it with the block."""
     with Measured(flavour, settings=SETTINGS) as server:
         yield server
+
+
+@contextmanager
+def crowded(flavour: str = "valkey") -> Iterator[Measured]:
+    """Start a server that thousands connect to, which keeps nothing on disk."""
+    settings = ("maxclients 15000", "tcp-backlog 1024")
+    with Measured(flavour, settings=settings) as server:
+        yield server

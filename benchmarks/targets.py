@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.results import Results
+
+Worst = Callable[[Iterable[float]], float]
 
 POOL_SIZE = 20
 DEADLINE_AND_CONNECTING = 0.75
@@ -199,8 +201,87 @@ LOCKS = (
 )
 
 
+def _standing(key: str) -> Callable[[Results], float]:
+    """Return the most that ours holds more with many streams than with the fewest."""
+
+    def figure(results: Results) -> float:
+        rows = [results["realtime"]["standing"][each] for each in STREAMS]
+        found = [
+            [at[key] for number, at in row.items() if number != "0"] for row in rows
+        ]
+        return float(max(max(each) - each[0] for each in found))
+
+    return figure
+
+
+def _databases(results: Results) -> float:
+    rows = [results["realtime"]["standing"][each] for each in STREAMS]
+    return float(max(at["database"] for row in rows for at in row.values()))
+
+
+def _memory(results: Results) -> float:
+    rows = [results["realtime"]["standing"][each] for each in STREAMS]
+    return float(max(row["1000"]["kb_a_client"] for row in rows))
+
+
+def _stream(section: str, key: str, worst: Worst) -> Callable[[Results], float]:
+    """Return the worse one of our two kinds of streams, its median over the rounds."""
+    return lambda results: worst(
+        float(results["realtime"][section][each][key][0]) for each in STREAMS
+    )
+
+
+def _without_loss(results: Results) -> float | None:
+    rows = [results["realtime"]["speed"][each] for each in STREAMS]
+    if any(row["burst_missing"] or row["burst_doubled"] for row in rows):
+        return None
+    return float(min(row["burst_rate"][0] for row in rows))
+
+
+def _faults(results: Results) -> float:
+    sections = [results["realtime"][name] for name in ("speed", "herd")]
+    rows = [section[each] for section in sections for each in STREAMS]
+    words = ("missing", "doubled", "disordered")
+    return float(
+        sum(
+            value
+            for row in rows
+            for key, value in row.items()
+            if key.endswith(words) and isinstance(value, int)
+        )
+    )
+
+
+def _layer(results: Results) -> float:
+    return float(results["realtime"]["layers"]["ours"]["rate"][0])
+
+
+def _publish(colour: str) -> Callable[[Results], float]:
+    return lambda results: float(
+        results["realtime"]["publishing"][colour]["ours"]["of_floor"][0]
+    )
+
+
+STREAMS = ("ours", "ours, WebSocket")
+
+REALTIME = (
+    Target("streams, threads more with 1,000 than with 200", _standing("threads"), 8),
+    Target("streams, database connections held", _databases, 0),
+    Target("streams, memory a client at 1,000", _memory, 20, unit=" kB"),
+    Target("CPU a delivery", _stream("speed", "cpu_us", max), 25, unit=" us"),
+    Target("deliveries a second without loss", _without_loss, 80_000, at_least=True),
+    Target("to the browser, p50", _stream("speed", "p50_ms", max), 8, unit=" ms"),
+    Target("to the browser, p99", _stream("speed", "p99_ms", max), 20, unit=" ms"),
+    Target("200 return, missed 500", _stream("herd", "seconds", max), 1, unit=" s"),
+    Target("lost, doubled or out of order", _faults, 0),
+    Target("channel layer, deliveries a second", _layer, 600_000, at_least=True),
+    Target("`publish`, times a bare PUBLISH", _publish("sync"), 1.5),
+    Target("`apublish`, times a bare PUBLISH", _publish("async"), 1.5),
+)
+
+
 def verdicts(
-    results: Results, targets: Sequence[Target] = (*TARGETS, *LOCKS)
+    results: Results, targets: Sequence[Target] = (*TARGETS, *LOCKS, *REALTIME)
 ) -> Iterator[tuple[Target, float | None, bool]]:
     """Give each target with its figure and whether the run reached it.
 

@@ -126,6 +126,16 @@ class Site:
     def about(self) -> dict[str, int]:
         return dict(self.get("/about/"))
 
+    def databases(self) -> int:
+        """Return how many connections to the database it has open."""
+        assert self.process is not None
+        path = str(Path(self.environment["DATABASE"]).resolve())
+        found = 0
+        for each in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found += str(each.readlink()) == path
+        return found
+
     def stop(self, number: int = signal.SIGTERM, timeout: float = 15) -> int:
         """Ask it to stop, as a supervisor does, and wait for its end."""
         assert self.process is not None

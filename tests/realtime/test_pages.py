@@ -123,6 +123,21 @@ def test_streams_hold_no_thread_and_no_database_connection(
     run(main())
 
 
+def test_who_is_asked_for_after_the_request_holds_no_database_connection(
+    run: Run, site: Site
+) -> None:
+    _, cookies = site.enter("ann")
+
+    async def main() -> None:
+        # The view does not look who asks; whether it may read is asked after it.
+        async with Browser(site, "/events/?channel=room:a", cookies) as browser:
+            assert browser.status == 200
+            await browser.settled()
+            assert site.databases() == 0
+
+    run(main())
+
+
 def test_nobody_reads_what_nobody_may(run: Run, site: Site) -> None:
     _, cookies = site.enter("ann")
     other, _ = site.enter("bob")

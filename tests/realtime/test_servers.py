@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from tests.servers import Server
 
 Run = Callable[[Any], Any]
 SERVERS = ("uvicorn", "hypercorn", "daphne", "granian")
+# From Python 3.12.1 on hypercorn waits for open connections before it does anything else
+# to end, and tells nobody: see the table in docs/topics/realtime.md.
+ENDING = [each for each in SERVERS if sys.version_info < (3, 12) or each != "hypercorn"]
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +79,7 @@ def test_who_is_there_is_told_of_the_end(run: Run, site: Site, number: int) -> N
     run(main())
 
 
-@pytest.mark.parametrize("name", ["hypercorn", "daphne", "granian"])
+@pytest.mark.parametrize("name", ENDING)
 def test_a_server_with_open_streams_ends(
     run: Run, valkey: Server, tmp_path: Path, name: str
 ) -> None:

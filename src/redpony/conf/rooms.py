@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from django.conf import settings
@@ -160,7 +161,7 @@ def _problems_of(
             yield Problem(error.kind, f'{where}["{name}"]', str(error))
 
 
-def _alias(value: Any) -> str:
+def _alias(what: str, value: Any) -> str:
     if not isinstance(value, str):
         raise Unfit('the name of an alias of CACHES, such as "default"')
     if value not in settings.CACHES:
@@ -172,7 +173,7 @@ def _alias(value: Any) -> str:
         )
     if all(each.alias != value for each in backends()):
         raise Refusal(
-            f'CACHES["{value}"] is not in Redis, and locks live there. Name an alias '
+            f'CACHES["{value}"] is not in Redis, and {what} live there. Name an alias '
             "that is, such as one with redpony.cache.RedisCache."
         )
     return value
@@ -214,9 +215,9 @@ def _listed(value: Any) -> list[Any]:
 
 
 _READ: Final[Mapping[str, Mapping[str, Callable[[Any], Any]]]] = {
-    "LOCKS": {"ALIAS": _alias, "LEASE": _lease, "LOCKDEP": switch},
+    "LOCKS": {"ALIAS": partial(_alias, "locks"), "LEASE": _lease, "LOCKDEP": switch},
     "REALTIME": {
-        "ALIAS": _alias,
+        "ALIAS": partial(_alias, "channels"),
         "HISTORY": _count(0, 1000),
         "TTL": _span,
         "HEARTBEAT": _span,

@@ -51,11 +51,26 @@ async def may_read(channel: Channel, user: Any) -> bool:
 
 
 async def user_of(request: Any) -> Any:
-    """Return who makes a request; None where nobody knows of users."""
-    found = getattr(request, "auser", None)
+    """Return who makes a request; None where nobody knows of users.
+
+    Django looks that up when it is first asked. It may be asked here, after the request:
+    nobody closes the database connection then, but for `called`.
+    """
+    from django.utils.functional import LazyObject, empty
+
+    found = getattr(request, "_acached_user", None)  # a view has awaited `auser()`
     if found is not None:
-        return await found()
-    return getattr(request, "user", None)
+        return found
+    user = getattr(request, "user", None)
+    if isinstance(user, LazyObject) and vars(user).get("_wrapped", empty) is empty:
+        await called(_look_up, user)
+    elif user is None and hasattr(request, "auser"):
+        return await request.auser()
+    return user
+
+
+def _look_up(user: Any) -> None:
+    user._setup()  # noqa: SLF001 (what any attribute of it would do)
 
 
 def session_of(request: Any) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from redpony.alias import Alias, alias_for
@@ -186,7 +186,7 @@ class Channel:
         if not isinstance(history, _Usual):
             return history
         chosen = realtime_settings()
-        return History(chosen.history, chosen.ttl) if chosen.history else None
+        return _history(chosen.history, chosen.ttl) if chosen.history else None
 
     @property
     def is_sharded(self) -> bool:
@@ -224,6 +224,9 @@ def channel_of(given: object) -> Channel:
     if isinstance(given, str):
         return registry.find(check_name(given)) or Plain(given)
     raise TypeError(f"A channel or its name is needed, not {type(given).__name__}")
+
+
+_history = lru_cache(maxsize=8)(History)
 
 
 def lives(history: History) -> bytes:

@@ -17,9 +17,7 @@ def to_json(payload: Any, kind: Any, name: str) -> str:
     """Return a payload as JSON; raises `NotSerializable` where it is not of its type."""
     _check(payload, kind, name)
     try:
-        return json.dumps(
-            payload, default=_plain, ensure_ascii=False, separators=(",", ":")
-        )
+        return _encode(payload)
     except (TypeError, ValueError) as error:
         raise NotSerializable(
             f"The payload for the channel {name!r} cannot be written as JSON ({error}); "
@@ -83,6 +81,11 @@ def _plain(value: Any) -> Any:
     from django.core.serializers.json import DjangoJSONEncoder
 
     return DjangoJSONEncoder().default(value)
+
+
+_encode = json.JSONEncoder(
+    default=_plain, ensure_ascii=False, separators=(",", ":")
+).encode
 
 
 def _dataclass(kind: Any, value: dict[str, Any]) -> Any:

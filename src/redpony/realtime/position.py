@@ -23,16 +23,18 @@ class Position(NamedTuple):
     @classmethod
     def parse(cls, text: str | bytes) -> Position:
         """Return the position that a text says; raises `ValueError`."""
-        epoch, dash, offset = (
-            text.decode("ascii", "replace") if isinstance(text, bytes) else text
-        ).partition("-")
-        if not (dash and _is_number(epoch) and _is_number(offset)):
+        # The digits of `bytes` are ASCII alone.
+        read = text.encode("ascii", "replace") if isinstance(text, str) else text
+        epoch, dash, offset = read.partition(b"-")
+        if not (
+            dash
+            and epoch.isdigit()
+            and offset.isdigit()
+            and len(epoch) < 20
+            and len(offset) < 20
+        ):
             raise ValueError(f"{text!r} is no position such as 1764000000000-7")
         return cls(int(epoch), int(offset))
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 20
 
 
 START: Final = Position(0, 0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 from redpony import commit, events
@@ -30,6 +30,7 @@ from redpony.realtime import capturing
 from redpony.realtime.channel import Channel, channel_of, lives
 from redpony.realtime.message import JSON, TEXT, pack_message
 from redpony.realtime.payloads import to_json
+from redpony.realtime.policy import History
 from redpony.realtime.position import Position
 from redpony.scripts import script
 
@@ -79,7 +80,7 @@ def publish(
     if on_commit and commit.is_open(database):
         _after_commit(partial(_send, [draft]), database)
         return None
-    return _send([draft])[0]
+    return _send_one(draft)
 
 
 async def apublish(
@@ -100,7 +101,7 @@ async def apublish(
     draft = _draft(channel, payload, event, idempotency_key, exclude)
     if on_commit and await _aputs_off([draft], database):
         return None
-    return (await _asend([draft]))[0]
+    return await _asend_one(draft)
 
 
 Given = tuple[Channel | str, Any]
@@ -196,17 +197,40 @@ async def _aputs_off(drafts: list[Draft], database: str) -> bool:
 # -- sending -------------------------------------------------------------------
 
 
+def _send_one(draft: Draft) -> Position | None:
+    """Publish one message: what nearly every call comes to, without a plan around it."""
+    if events.listening or capturing.is_on():
+        return _send([draft])[0]
+    try:
+        reply = draft.channel.alias.ask(_command(draft))
+    except RedponyError as error:
+        raise _explained(error, draft)  # noqa: B904 (it is the same)
+    return _position(draft, reply)
+
+
+async def _asend_one(draft: Draft) -> Position | None:
+    """Publish one message in asyncio: as `_send_one`."""
+    if events.listening or capturing.is_on():
+        return (await _asend([draft]))[0]
+    try:
+        reply = await draft.channel.alias.link.awaiting.ask(_command(draft))
+    except RedponyError as error:
+        raise _explained(error, draft)  # noqa: B904 (it is the same)
+    return _position(draft, reply)
+
+
 def _send(drafts: Sequence[Draft]) -> list[Position | None]:
     if capturing.takes(drafts):
         return [None] * len(drafts)
     found: dict[int, Any] = {}
     for alias, mine in _by_alias(drafts):
         plan = _publish([drafts[each] for each in mine])
+        settle = partial(_raise, drafts[mine[0]])
         if events.listening:
             with Watch(alias, plan) as watched:
-                replies = finish(alias.drive(watched, _raise))
+                replies = finish(alias.drive(watched, settle))
         else:
-            replies = finish(alias.drive(plan, _raise))
+            replies = finish(alias.drive(plan, settle))
         found.update(zip(mine, replies, strict=True))
     return _positions(drafts, found)
 
@@ -217,11 +241,12 @@ async def _asend(drafts: Sequence[Draft]) -> list[Position | None]:
     found: dict[int, Any] = {}
     for alias, mine in _by_alias(drafts):
         plan = _publish([drafts[each] for each in mine])
+        settle = partial(_raise, drafts[mine[0]])
         if events.listening:
             with Watch(alias, plan) as watched:
-                replies = finish(await alias.adrive(watched, _raise))
+                replies = finish(await alias.adrive(watched, settle))
         else:
-            replies = finish(await alias.adrive(plan, _raise))
+            replies = finish(await alias.adrive(plan, settle))
         found.update(zip(mine, replies, strict=True))
     return _positions(drafts, found)
 
@@ -252,9 +277,7 @@ def _command(draft: Draft) -> Command:
     where: tuple[Argument, ...] = (keys.stream, keys.at)
     args: tuple[Argument, ...] = (
         draft.body,
-        b"%d" % history.size,
-        b"%d" % (history.ttl * 1000),
-        lives(history),
+        *_bounds(history),
         b"1" if channel.is_sharded else b"0",
         seen.of(keys.stream),
     )
@@ -265,6 +288,12 @@ def _command(draft: Draft) -> Command:
     return call(_SCRIPT, where, args, repeat=Repeat.SAFE)
 
 
+@lru_cache(maxsize=256)
+def _bounds(history: History) -> tuple[bytes, bytes, bytes]:
+    """Return what the script is told of a history: its size and its two times."""
+    return b"%d" % history.size, b"%d" % (history.ttl * 1000), lives(history)
+
+
 def _positions(drafts: Sequence[Draft], found: dict[int, Any]) -> list[Position | None]:
     positions: list[Position | None] = []
     failure: RedponyError | None = None
@@ -272,13 +301,21 @@ def _positions(drafts: Sequence[Draft], found: dict[int, Any]) -> list[Position 
         reply = found[number]
         if isinstance(reply, RedponyError):
             failure = failure or _explained(reply, draft)
-        positions.append(None)
-        if isinstance(reply, bytes):
-            seen.note(draft.channel.keys.stream, reply)
-            positions[-1] = Position.parse(reply)
+            positions.append(None)
+        else:
+            positions.append(_position(draft, reply))
     if failure is not None:
         raise failure
     return positions
+
+
+def _position(draft: Draft, reply: Any) -> Position | None:
+    """Return where a message is, and remember that its channel has come so far."""
+    if not isinstance(reply, bytes):
+        return None  # without history
+    position = Position.parse(reply)
+    seen.note(draft.channel.keys.stream, position, reply)
+    return position
 
 
 def _explained(error: RedponyError, draft: Draft) -> RedponyError:
@@ -287,9 +324,9 @@ def _explained(error: RedponyError, draft: Draft) -> RedponyError:
     return error
 
 
-def _raise(plan: Plan[Any], error: RedponyError) -> Any:
+def _raise(draft: Draft, plan: Plan[Any], error: RedponyError) -> Any:
     del plan
-    raise error
+    raise _explained(error, draft)
 
 
 _SCRIPT: Final = script("publish")
@@ -305,28 +342,25 @@ class Seen:
     LIMIT: Final = 8192
 
     def __init__(self) -> None:
-        self._last: OrderedDict[bytes, bytes] = OrderedDict()
+        self._last: OrderedDict[bytes, tuple[Position, bytes]] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, stream: bytes) -> bytes:
-        return self._last.get(stream, b"")
+        last = self._last.get(stream)
+        return b"" if last is None else last[1]
 
-    def note(self, stream: bytes, position: bytes) -> None:
+    def note(self, stream: bytes, position: Position, text: bytes) -> None:
         """Note a position. Another thread may have noted a later one just now."""
         with self._lock:
             before = self._last.get(stream)
-            if before is None or _later(position, before):
-                self._last[stream] = position
+            if before is None or position > before[0]:
+                self._last[stream] = position, text
                 self._last.move_to_end(stream)
                 if len(self._last) > self.LIMIT:
                     self._last.popitem(last=False)
 
     def clear(self) -> None:
         self._last.clear()
-
-
-def _later(one: bytes, two: bytes) -> bool:
-    return Position.parse(one) > Position.parse(two)
 
 
 seen: Final = Seen()

@@ -11,8 +11,8 @@ end
 -- Where the channel is: epoch and offset. Begins an epoch, without history, where nobody
 -- knows; and where the server knows less than somebody has seen: it has forgotten what it
 -- had said (a failover, a restart), and would say other things under the same numbers.
-local function position(seen)
-  local at = redis.call('GET', KEYS[2])
+-- `at` is what KEYS[2] says.
+local function position(seen, at)
   local epoch, offset, floor = nil, 0, 0
   if at then
     epoch, offset = parts(at)

@@ -9,8 +9,15 @@
 local function publish(message, size, ttl, lives, sharded, seen)
   local at = '0-0'
   if size ~= '0' then
-    local epoch, offset = position(seen)
-    at = string.format('%.0f-%.0f', epoch, offset + 1)
+    at = redis.call('GET', KEYS[2])
+    if at and at == seen then
+      -- What the publisher knows is what we know: there is nothing to compare.
+      local epoch, offset = string.match(at, '^(%d+)%-(%d+)$')
+      at = epoch .. '-' .. string.format('%.0f', offset + 1)
+    else
+      local epoch, offset = position(seen, at)
+      at = string.format('%.0f-%.0f', epoch, offset + 1)
+    end
     redis.call('XADD', KEYS[1], 'MAXLEN', '~', size, at, 'd', message)
     redis.call('SET', KEYS[2], at, 'PX', lives)
     redis.call('PEXPIRE', KEYS[1], ttl)

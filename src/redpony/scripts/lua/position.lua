@@ -11,7 +11,7 @@ local found = redis.call('GET', KEYS[2])
 if ARGV[1] == '' or found == ARGV[1] then
   return found or ''
 end
-local epoch, offset = position(ARGV[1])
+local epoch, offset = position(ARGV[1], found)
 local at = string.format('%.0f-%.0f', epoch, offset)
 if at ~= found then
   redis.call('SET', KEYS[2], at, 'PX', ARGV[2])

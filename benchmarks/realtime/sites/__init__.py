@@ -1,0 +1,1 @@
+"""What each contestant's site is made of, as a project would write it."""
