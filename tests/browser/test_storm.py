@@ -24,15 +24,15 @@ import("/storm.js").then(({ storm }) => {
 
 
 @pytest.mark.parametrize("transport", ["websocket", "sse"])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("loses", [False, True], ids=["", "and loses some"])
 def test_a_crowd_that_comes_and_goes(
-    browser: Chromium, site: Site, channel: Name, transport: str, seed: int
+    browser: Chromium, site: Site, channel: Name, transport: str, loses: bool
 ) -> None:
     name = channel("room")
     tab = browser.tab(site.url)
     with Speaker(name, pause=0.01) as speaker:
         browser.driver.execute_async_script(
-            BEGIN, "/events/", transport, name, 1000 * seed
+            BEGIN, "/events/", transport, name, 1000, loses
         )
         until("much was said", lambda: speaker.count > 150)
         site.kill()
