@@ -123,6 +123,14 @@ class Inbox(Channel):
         return mine and str(user.pk) == self.user and self.name not in banned
 
 
+class Flight(Room):
+    pattern = "flight:{number:int}"
+    presence = True
+
+    def describe(self, user: Any) -> Any:
+        return {"name": user.username}
+
+
 class Nobodys(Channel):
     pattern = "nobodys:{room:slug}"
 

@@ -39,9 +39,11 @@ from redpony.commands import (
     ZSCORE,
     Kind,
 )
-from redpony.conf import AliasConfig
+from redpony.conf import AliasConfig, realtime_settings
 from redpony.keys import INTERNAL, glob
 from redpony.locks.plain import DELEX, DELIFEQ, is_known
+from redpony.realtime import registry
+from redpony.realtime.places import PATTERN
 from redpony.scripts import script
 from redpony.wire.config import Cluster, LinkConfig, Secret, Sentinels
 from redpony.wire.handshake import Features
@@ -70,6 +72,13 @@ LOCK_SCRIPTS: Final = (
     *("lock_look", "semaphore_look"),
 )
 INTERNAL_KEYS: Final = f"{INTERNAL}*"
+
+# What channels need: on a cluster, what is said in a slot.
+REALTIME_SCRIPTS: Final = ("publish", "position", "presence", "present")
+REALTIME_COMMANDS: Final = {
+    False: (("subscribe", "unsubscribe"), ("publish",)),
+    True: (("ssubscribe", "sunsubscribe"), ("spublish",)),
+}
 
 _CALLED = re.compile(r"redis\.call\('(\w+)'")
 
@@ -155,6 +164,7 @@ def user_for(
         server=server,
         grants=tuple(_merged(_grants(each, server) for each in configs)),
         keys=_key_patterns(configs),
+        channels=(PATTERN,) if any(map(_has_channels, configs)) else (),
         databases=tuple(sorted({each.link.db for each in configs})),
         password=link.password,
     )
@@ -246,6 +256,27 @@ def _grants(config: AliasConfig, server: Features) -> Iterator[Grant]:
     plain = [kind for kind in (DELIFEQ, DELEX) if is_known(kind, server)]
     sent = map(word, (*_LOCK, *plain))
     yield Grant("locks", (*sent, "evalsha", "eval", *called))
+    if _has_channels(config):
+        yield Grant("real time", _of_channels(_in_a_cluster(config, server)))
+
+
+def _has_channels(config: AliasConfig) -> bool:
+    """Whether messages of channels go through an alias."""
+    if not registry.is_used():
+        return False
+    named = {each.using for each in registry.classes()}
+    return config.alias in {each or realtime_settings().alias for each in named}
+
+
+def _of_channels(sharded: bool) -> tuple[str, ...]:
+    subscribing, publishing = REALTIME_COMMANDS[sharded]
+    scripts = called_by(*REALTIME_SCRIPTS) - {"publish", "spublish"}
+    return (
+        *("get", "xrange", "ping", "evalsha", "eval"),
+        *subscribing,
+        *publishing,
+        *sorted(scripts),
+    )
 
 
 def sent_by(backend: type) -> list[Kind]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from redpony.realtime.message import Message, Reset, Skipped
     from redpony.realtime.policy import History, Slow
     from redpony.realtime.position import Position
+    from redpony.realtime.presences import presence
     from redpony.realtime.publishing import (
         apublish,
         apublish_many,
@@ -39,6 +40,7 @@ _HOMES = {
     "apublish": "publishing",
     "apublish_many": "publishing",
     "listen": "listening",
+    "presence": "presences",
     "publish": "publishing",
     "publish_many": "publishing",
     "subscribe": "subscribing",
@@ -59,6 +61,7 @@ __all__ = [
     "arevoke",
     "disconnect",
     "listen",
+    "presence",
     "publish",
     "publish_many",
     "revoke",

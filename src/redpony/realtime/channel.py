@@ -55,7 +55,7 @@ class Channel:
     slow: ClassVar[Slow] = Slow.CATCH_UP
     """What becomes of who is too slow for it."""
     presence: ClassVar[bool] = False
-    """Whether it is known who reads it: see `presence`."""
+    """Whether it is known who reads it: see `presences`."""
     using: ClassVar[str | None] = None
     """An alias of CACHES; None: that of `REDPONY["REALTIME"]`."""
     shape: ClassVar[Pattern]
@@ -89,6 +89,10 @@ class Channel:
         Of any colour. Asked once a subscription, and again when somebody's rights change.
         """
         return False
+
+    def describe(self, user: Any) -> Any:
+        """Return what others are told of a user who is here: what JSON knows."""
+        return None
 
     def can_send(self, user: Any) -> Any:
         """Return whether a user's browser may send messages to `received`."""

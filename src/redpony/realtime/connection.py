@@ -8,11 +8,12 @@ import weakref
 from typing import Any, Final
 
 from redpony.conf import realtime_settings
-from redpony.realtime.asking import identity_of, may_read
+from redpony.realtime.asking import called, identity_of, may_read
 from redpony.realtime.channel import Channel
 from redpony.realtime.message import Entry
 from redpony.realtime.outlet import Outlet
 from redpony.realtime.position import Position
+from redpony.realtime.presences import member_of
 from redpony.realtime.seat import Seat
 
 open_ones: Final[weakref.WeakSet[Connection]] = weakref.WeakSet()
@@ -22,7 +23,7 @@ open_ones: Final[weakref.WeakSet[Connection]] = weakref.WeakSet()
 class Connection(Outlet):
     """A browser's end."""
 
-    __slots__ = ("identity", "loop", "session", "user")
+    __slots__ = ("identity", "loop", "members", "session", "user")
 
     def __init__(self, user: Any, session: str) -> None:
         super().__init__(realtime_settings().buffer, secrets.token_hex(8))
@@ -30,6 +31,8 @@ class Connection(Outlet):
         self.identity = identity_of(user)
         self.session = session
         self.loop = self._loop
+        self.members: dict[str, bytes] | None = None
+        """As what it is there, on channels that tell of it."""
         open_ones.add(self)
 
     async def admit(
@@ -39,8 +42,33 @@ class Connection(Outlet):
         if ask and not await may_read(channel, self.user):
             return False
         if self.ended is None:
-            self.sit(channel, since)
+            await self.take_seat(channel, since)
         return True
+
+    async def take_seat(self, channel: Channel, since: Position | None) -> None:
+        """Read a channel, and be seen there if it tells of that."""
+        about = None
+        if channel.presence:
+            about = await called(channel.describe, self.user)
+        seat = self.sit(channel, since)
+        if channel.presence and self.ended is None:
+            if self.members is None:
+                self.members = {}
+            self.members[channel.name] = member_of(self.id, self.identity, about)
+            if seat.told:
+                self.seated(seat)
+
+    def seated(self, seat: Seat) -> None:
+        # From here on it is told of who comes, also of itself.
+        channel = seat.feed.channel
+        if self.members is not None and channel.name in self.members:
+            seat.feed.hub.attendance.come(channel, self.members[channel.name])
+
+    def rise(self, name: str) -> bool:
+        if self.members is not None and name in self.members:
+            feed = self.seats[name].feed
+            feed.hub.attendance.go(feed.channel, self.members.pop(name))
+        return super().rise(name)
 
     def put_out(self, name: str, why: str) -> None:
         """Have it read a channel no more, and tell it why."""

@@ -15,8 +15,10 @@ from typing import Any, Final
 from redpony.alias import Alias
 from redpony.commands import Command
 from redpony.errors import RedponyError
+from redpony.realtime.attendance import Attendance
 from redpony.realtime.channel import Channel
 from redpony.realtime.feed import Feed
+from redpony.wire.config import Cluster
 from redpony.wire.push.subscriptions import Subscriptions
 
 logger = logging.getLogger("redpony.realtime")
@@ -52,8 +54,7 @@ class Hub:
         self.feeds: dict[bytes, Feed] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self._troubled = ""
-        from redpony.wire.config import Cluster
-
+        self.attendance = Attendance(self)
         self.subscriptions = Subscriptions(
             alias.link,
             self,
@@ -66,6 +67,14 @@ class Hub:
         if self.alias.routes:
             link.wrote()  # type: ignore[union-attr]
         return await link.awaiting.ask(command)
+
+    def stands(self) -> dict[str, Any]:
+        """Return what is known of it, for whoever looks after it."""
+        return {
+            "alias": self.alias.name,
+            "connections": self.subscriptions.connections,
+            "channels": [each.stands() for each in self.feeds.values()],
+        }
 
     # Readers
 

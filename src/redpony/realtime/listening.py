@@ -96,7 +96,7 @@ async def _stream(
     try:
         async with watched(channels):
             for each in channels:
-                events.sit(each, since.get(each.name))
+                await events.take_seat(each, since.get(each.name))
             chunks.put_nowait(events.greeting())
             heartbeat = realtime_settings().heartbeat
             while (batch := await events.batch(heartbeat)) is not None:

@@ -93,6 +93,9 @@ class Outlet:
         seat.feed.hub.left(seat.feed)
         return True
 
+    def seated(self, seat: Seat) -> None:
+        """It is known from where on a channel is read."""
+
     def failed(self, seat: Seat, error: RedponyError) -> None:
         """The server refuses a channel."""
         self.end("failed")

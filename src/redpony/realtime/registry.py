@@ -43,8 +43,13 @@ def find(name: str) -> Channel | None:
 
 def is_used() -> bool:
     """Return whether the project has channels at all."""
+    return bool(classes())
+
+
+def classes() -> list[type[Channel]]:
+    """Return all classes that the project has."""
     _complete()
-    return len(_classes) > 0
+    return list(_classes.values())
 
 
 def _complete() -> None:

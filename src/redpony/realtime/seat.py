@@ -80,6 +80,7 @@ class Seat:
         if not self.told:
             self.told = True
             outlet.add_form(outlet.form_seated(self))
+            outlet.seated(self)
         elif feed.history is None:
             outlet.add_form(outlet.form_skipped(self, feed.said - self.said))
         elif feed.channel.slow in (Slow.SKIP, Slow.LATEST):

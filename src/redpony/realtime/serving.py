@@ -119,7 +119,7 @@ class Realtime:
             async with watched(channels):
                 await send(start)
                 for each in channels:
-                    events.sit(each, since.get(each.name))
+                    await events.take_seat(each, since.get(each.name))
                 if not channels:
                     events.end("empty")
                 del channels, since, start
@@ -157,7 +157,7 @@ class Realtime:
             async with watched(channels):
                 await send({"type": "websocket.accept", "headers": cookies})
                 for each in channels:
-                    socket.sit(each, since.get(each.name))
+                    await socket.take_seat(each, since.get(each.name))
                 del channels, since, start
                 await serve_socket(socket, receive, send)
 

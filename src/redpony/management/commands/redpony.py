@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from redpony.errors import RedponyError
-from redpony.management import acl, doctor, locks, server, status
+from redpony.management import acl, doctor, locks, realtime, server, status
 
 
 class Command(BaseCommand):
@@ -48,6 +48,11 @@ class Command(BaseCommand):
         locks.add_arguments(
             parts.add_parser("locks", help="who has which lock, and who waits for it")
         )
+        realtime.add_arguments(
+            parts.add_parser(
+                "realtime", help="which channels there are, and what is said on them"
+            )
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Run a sub-command; ends with exit code 1 if something is wrong."""
@@ -70,8 +75,9 @@ class Command(BaseCommand):
                 # Standard output is an ACL file; the rest is for people.
                 self.stderr.write(line, style_func=str)
             return True, said
-        if options["part"] == "locks":
-            return locks.locks(options, self.stdout.write)
+        rooms = {"locks": locks.locks, "realtime": realtime.realtime}
+        if options["part"] in rooms:
+            return rooms[options["part"]](options, self.stdout.write)
         own = server.find(options["alias"])
         if options["action"] == "start":
             server.start(own, self.stdout.write)

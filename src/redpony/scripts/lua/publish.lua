@@ -11,31 +11,15 @@
 -- ARGV[7]  for how long the idempotency key is, milliseconds
 -- Reply    the message's position
 -- Atomic, one slot. With an idempotency key it may be asked again.
---@include _position
+--@include _publish
 if KEYS[3] then
   local before = redis.call('GET', KEYS[3])
   if before then
     return before
   end
 end
-local at = redis.call('GET', KEYS[2])
-if at and at == ARGV[6] then
-  -- What the publisher knows is what we know: there is nothing to compare.
-  local epoch, offset = string.match(at, '^(%d+)%-(%d+)$')
-  at = epoch .. '-' .. string.format('%d', offset + 1)
-else
-  local epoch, offset = position(ARGV[6], at)
-  at = string.format('%.0f-%.0f', epoch, offset + 1)
-end
-redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], at, 'd', ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-redis.call('SET', KEYS[2], at, 'PX', ARGV[4])
+local at = publish(ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6])
 if KEYS[3] then
   redis.call('SET', KEYS[3], at, 'PX', ARGV[7])
-end
-if ARGV[5] == '1' then
-  redis.call('SPUBLISH', KEYS[1], at .. ' ' .. ARGV[1])
-else
-  redis.call('PUBLISH', KEYS[1], at .. ' ' .. ARGV[1])
 end
 return at
