@@ -43,7 +43,11 @@ class Seat:
         if outlet.size >= outlet.limit:
             self.fall_behind()
             return
-        self._give(entry)
+        # As `_give`.
+        self.position = entry.position or self.position
+        exclude = entry.exclude
+        if not exclude or exclude != outlet.id:
+            outlet.put(self, entry)
 
     def reset(self, position: Position, why: str) -> None:
         """Tell the reader that messages were lost to it."""
