@@ -34,7 +34,7 @@ demo-cluster: $(ready)/demo ## the same on a cluster of six local nodes
 demo-check: $(ready)/demo-check ## drive the demo by HTTP and in Chromium
 	$(python) demo/check.py $(ARGS)
 
-test: $(ready)/test $(ready)/redis-server $(ready)/faketime $(ready)/postgresql ## the whole suite
+test: $(ready)/test $(ready)/redis-server $(ready)/faketime $(ready)/postgresql $(ready)/chromium ## the whole suite
 	$(python) -m pytest $(ARGS)
 
 soak: $(ready)/test $(ready)/redis-server $(ready)/faketime $(ready)/postgresql ## the long randomized runs
@@ -100,4 +100,9 @@ $(ready)/faketime: | $(ready)/venv
 
 $(ready)/postgresql: | $(ready)/venv
 	@sh .ci/need initdb postgresql
+	@touch $@
+
+$(ready)/chromium: | $(ready)/venv
+	@sh .ci/need chromium chromium
+	@sh .ci/need chromedriver chromium-driver
 	@touch $@

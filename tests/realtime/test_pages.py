@@ -251,6 +251,7 @@ def test_the_envelope_says_channels_and_positions(run: Run, site: Site) -> None:
         async with Browser(site, path) as browser:
             hello, *seats = [each.json for each in await browser.take(3)]
             assert len(hello["hello"]) == 16
+            assert hello["heartbeat"] == 20
             assert {each["subscribed"] for each in seats} == {"room:a", "room:b"}
             at = await apublish("room:b", [1], event="e")
             (event,) = await browser.take(1)
@@ -270,6 +271,22 @@ def test_a_heartbeat_where_nothing_is_said(
                 assert [each.json for each in found[2:]] == [{}] * 4
 
         run(main())
+
+
+def test_one_refusal_among_several_is_told_in_the_envelope(
+    run: Run, site: Site
+) -> None:
+    async def main() -> None:
+        path = "/events/?redpony=1&channel=room:a&channel=nobodys:a"
+        async with Browser(site, path) as browser:
+            told = [each.json for each in await browser.take(3)]
+            assert {"refused": "nobodys:a", "why": "forbidden"} in told
+            await apublish("room:a", 1)
+            assert (await browser.take(1))[0].json["d"] == 1
+        async with Browser(site, "/events/?redpony=1&channel=nobodys:a") as browser:
+            assert browser.status == 403
+
+    run(main())
 
 
 # -- WebSockets ----------------------------------------------------------------
@@ -306,6 +323,29 @@ def test_subscribing_while_open(run: Run, site: Site) -> None:
             await talk.until("subscribed")
             await apublish("room:c", "for us")
             assert (await talk.until("c"))["d"] == "for us"
+
+    run(main())
+
+
+def test_subscribing_again_is_reading_from_another_place(run: Run, site: Site) -> None:
+    async def main() -> None:
+        first = await apublish("room:b", 1)
+        await apublish("room:b", 2)
+        async with Talk(site, "/events/?channel=room:b") as talk:
+            head = (await talk.until("subscribed"))["p"]
+            await talk.say(subscribe="room:b", since=str(first))
+            assert await talk.until("subscribed") == {
+                "subscribed": "room:b",
+                "p": str(first),
+                "head": head,
+            }
+            assert (await talk.until("c"))["d"] == 2
+            await apublish("room:b", 3)
+            assert (await talk.until("c"))["d"] == 3
+            await talk.say(subscribe="room:b")
+            assert (await talk.until("subscribed"))["subscribed"] == "room:b"
+            await apublish("room:b", 4)
+            assert (await talk.until("c"))["d"] == 4
 
     run(main())
 
@@ -390,8 +430,9 @@ def test_who_says_it_may_be_left_out(run: Run, site: Site) -> None:
         async with Talk(site, "/events/?channel=room:a") as talk:
             me = (await talk.until("hello"))["hello"]
             await talk.until("subscribed")
-            await apublish("room:a", "for the others", exclude=me)
+            at = await apublish("room:a", "for the others", exclude=me)
             await apublish("room:a", "for all")
+            assert await talk.hear() == {"at": "room:a", "p": str(at)}
             assert (await talk.until("c"))["d"] == "for all"
 
     run(main())

@@ -117,9 +117,21 @@ class Enveloped(Connection):
             compact({"skipped": seat.feed.name, "p": place, "count": count})
         )
 
-    def form_seated(self, seat: Seat) -> Any:
+    def form_seated(self, seat: Seat, head: Position) -> Any:
+        said = {"subscribed": seat.feed.name, "p": _place(seat, seat.position)}
+        if seat.position != head:
+            said["head"] = _place(seat, head)
+        return self.wrap(compact(said))
+
+    def form_at(self, seat: Seat) -> Any:
         place = _place(seat, seat.position)
-        return self.wrap(compact({"subscribed": seat.feed.name, "p": place}))
+        if place is None:
+            return None
+        return self.wrap(compact({"at": seat.feed.name, "p": place}))
+
+    def hello(self) -> str:
+        """Return the first line: its name, and in how many seconds it hears something."""
+        return compact({"hello": self.id, "heartbeat": realtime_settings().heartbeat})
 
     def tell(self, said: dict[str, Any]) -> None:
         self.add(self.wrap(compact(said)))

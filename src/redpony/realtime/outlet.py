@@ -68,8 +68,15 @@ class Outlet:
     def form_skipped(self, seat: Seat, count: int) -> Any:
         raise NotImplementedError
 
-    def form_seated(self, seat: Seat) -> Any:
-        """Return what tells that it reads a channel from now on; None for nothing."""
+    def form_seated(self, seat: Seat, head: Position) -> Any:
+        """Return what tells that it reads a channel from now on; None for nothing.
+
+        From `seat.position` on; the channel has come to `head`.
+        """
+        return None
+
+    def form_at(self, seat: Seat) -> Any:
+        """Return what tells that there is nothing for it up to `seat.position`."""
         return None
 
     def weigh(self, form: Any) -> int:
@@ -88,6 +95,19 @@ class Outlet:
             self.behind.append(seat)
             self.wake()
         return seat
+
+    def sit_again(self, name: str, since: Position | None) -> None:
+        """Read a channel that it reads already from another place on."""
+        before = self.seats[name]
+        if not before.told and before.position == since:
+            return
+        # One of its own: the other may be at reading just now.
+        self.seats[name] = seat = Seat(before.feed, self, since)
+        before.leave()
+        if before in self.behind:
+            self.behind.remove(before)
+        self.behind.append(seat)
+        self.wake()
 
     def rise(self, name: str) -> bool:
         """Read a channel no more; return whether it was read."""

@@ -83,7 +83,7 @@ class Seat:
             self.position = head
         if not self.told:
             self.told = True
-            outlet.add_form(outlet.form_seated(self))
+            outlet.add_form(outlet.form_seated(self, head))
             outlet.seated(self)
         elif feed.history is None:
             outlet.add_form(outlet.form_skipped(self, feed.said - self.said))
@@ -111,6 +111,8 @@ class Seat:
         exclude = entry.exclude
         if not exclude or exclude != self.outlet.id:
             self.outlet.put(self, entry)
+        else:
+            self.outlet.add_form(self.outlet.form_at(self))
 
     def _skip(self, head: Position) -> None:
         """Go to the head, and tell what the policy tells of it."""
@@ -125,6 +127,8 @@ class Seat:
         newest = self.feed.newest
         latest = self.feed.channel.slow is Slow.LATEST
         if latest and newest is not None and newest.position == head:
+            self.position = Position(head.epoch, head.offset - 1)
+            outlet.add_form(outlet.form_at(self))
             self._give(newest)
         else:
             count = head.offset - before.offset

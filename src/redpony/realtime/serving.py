@@ -100,8 +100,11 @@ class Realtime:
             return
         request = stream.request
         user = await user_of(request)
-        refused = [each for each in stream.channels if not await may_read(each, user)]
-        if refused:
+        allowed = [each for each in stream.channels if await may_read(each, user)]
+        refused = [each for each in stream.channels if each not in allowed]
+        enveloped = bool(request.GET.get("redpony"))
+        # `realtime.js` reads what all tabs of a browser want: one's refusal is its own.
+        if refused and (stream.fixed or not enveloped or not allowed):
             await _forbid(send, start)
             return
         if request.method == "HEAD":
@@ -109,20 +112,22 @@ class Realtime:
             await send({"type": "http.response.body", "body": b""})
             return
         events: Events | Envelopes
-        if request.GET.get("redpony"):
+        if enveloped:
             events = Envelopes(user, session_of(request))
         else:
             events = Events(user, session_of(request), len(stream.channels))
-        channels, since = stream.channels, stream.since
+        channels, since = allowed, stream.since
         del stream, request, held
         with closing.seen(events):
             async with watched(channels):
                 await send(start)
                 for each in channels:
                     await events.take_seat(each, since.get(each.name))
+                for each in refused:
+                    events.tell({"refused": each.name, "why": "forbidden"})
                 if not channels:
                     events.end("empty")
-                del channels, since, start
+                del channels, allowed, refused, since, start
                 await serve_events(events, receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -62,10 +62,10 @@ class Events(Connection):
         head = self._id(seat, seat.position)
         return f"{head}event: skipped\ndata: {said}\n\n".encode()
 
-    def form_seated(self, seat: Seat) -> bytes | None:
+    def form_seated(self, seat: Seat, head: Position) -> bytes | None:
         # Without data: only its id is kept.
-        head = self._id(seat, seat.position)
-        return f"{head}\n".encode() if head else None
+        place = self._id(seat, seat.position)
+        return f"{place}\n".encode() if place else None
 
     def tell(self, said: dict[str, Any]) -> None:
         if "unsubscribed" in said:
@@ -99,7 +99,7 @@ class Envelopes(Enveloped):
         self.end(why)
 
     def greeting(self) -> bytes:
-        return self.wrap(compact({"hello": self.id}))
+        return self.wrap(self.hello())
 
     def farewell(self, spread: float) -> bytes:
         return self.wrap(compact({"bye": self.ended, "retry": pause(spread)}))

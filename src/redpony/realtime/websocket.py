@@ -2,9 +2,11 @@
 
 Lines of JSON, several in one frame where several have come. The server says
 
-    {"hello": ID}                             the connection, to be left out by publishers
-    {"subscribed": C, "p": POSITION}          from now on, or from where it was
+    {"hello": ID, "heartbeat": SECONDS}       the connection, to be left out by publishers
+    {"subscribed": C, "p": POSITION}          from now on, or from where it was; "head" says
+                                              where the channel is, if that is elsewhere
     {"c": C, "p": POSITION, "d": DATA}        a message; "e" names its event
+    {"at": C, "p": POSITION}                  nothing for it up to there
     {"reset": C, "p": POSITION, "why": ...}   messages were lost
     {"skipped": C, "p": POSITION, "count": N}
     {"unsubscribed": C, "why": ...}           asked, revoked or failed
@@ -14,7 +16,8 @@ Lines of JSON, several in one frame where several have come. The server says
     {}                                        nothing new
 
 and the browser `{"subscribe": C, "since": POSITION}`, `{"unsubscribe": C}`, and
-`{"send": C, "d": DATA, "id": N}`, which goes to the channel's `received`. Close codes: 4400
+`{"send": C, "d": DATA, "id": N}`, which goes to the channel's `received`. Who subscribes to
+what he reads already reads on from the place that he says now. Close codes: 4400
 for what is no such thing, 4403 where nothing may be read any more, 4408 too slow, 4500 for
 a mistake of ours, 4503 when the server is shut down.
 """
@@ -85,11 +88,14 @@ class Socket(Enveloped):
     async def _subscribe(self, name: Any, since: Any) -> None:
         begin = None if since is None else Position.parse(_text(since))
         channel = channel_of(_text(name))
+        if channel.name in self.seats:
+            self.sit_again(channel.name, begin)
+            return
         if self.fixed:
             why = "this stream has the channels that it has"
         elif len(self.seats) >= realtime_settings().max_channels:
             why = "too many channels"
-        elif channel.name in self.seats or await self.admit(channel, begin):
+        elif await self.admit(channel, begin):
             return
         else:
             why = "forbidden"
@@ -136,7 +142,7 @@ async def serve_socket(
     heartbeat = realtime_settings().heartbeat
     hearing = asyncio.create_task(_hear(socket, receive))
     try:
-        await _say(send, compact({"hello": socket.id}))
+        await _say(send, socket.hello())
         while (batch := await socket.batch(heartbeat)) is not None:
             await _say(send, "\n".join(batch) if batch else "{}")
         why = socket.ended or ""
