@@ -38,6 +38,7 @@ class Hub:
         self.office = office
         self.loop = asyncio.get_running_loop()
         self._driver = alias.link.awaiting
+        self._label = alias.link.label
         self._subscriptions = Subscriptions(
             alias.link, self, sharded=office.terms.sharded
         )
@@ -149,7 +150,7 @@ class Hub:
 
     def failed(self, name: bytes, error: RedponyError) -> None:
         """A server refuses to let us listen: whoever waits is told."""
-        logger.error("%s refuses a subscription: %s", self._driver.label, error)
+        logger.error("%s refuses a subscription: %s", self._label, error)
         topic = self._topics.get(name)
         if topic is not None:
             self._fail(topic, error)

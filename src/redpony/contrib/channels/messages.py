@@ -18,6 +18,7 @@ from redpony.contrib.channels.options import refuse
 
 Pack = Callable[[dict[str, Any]], bytes]
 Unpack = Callable[[bytes], dict[str, Any]]
+Crypt = Callable[[bytes], bytes]
 
 _PLAIN: Final = frozenset({str, int, float, bool, bytes, type(None)})
 _BOX: Final = "\uffff"
@@ -41,7 +42,9 @@ def serializer(name: str | None) -> tuple[Pack, Unpack]:
                 "serializer_format",
                 'needs the package msgpack: pip install "redpony[msgpack]"',
             )
-        return msgpack.packb, msgpack.unpackb
+        # Typed by halves, or not at all.
+        library: Any = msgpack
+        return library.packb, library.unpackb
     if "." not in name:
         refuse(
             "serializer_format",
@@ -52,13 +55,13 @@ def serializer(name: str | None) -> tuple[Pack, Unpack]:
     return made.serialize, made.deserialize
 
 
-def crypter(keys: Sequence[str | bytes] | None) -> tuple[Any, Any] | None:
+def crypter(keys: Sequence[str | bytes] | None) -> tuple[Crypt | None, Crypt | None]:
     """Return how messages are encrypted and decrypted, as channels_redis does it.
 
     The first key encrypts; each of them decrypts.
     """
     if not keys:
-        return None
+        return None, None
     if isinstance(keys, str | bytes):
         refuse("symmetric_encryption_keys", "takes a list of keys, even if it is one.")
     try:
@@ -86,8 +89,7 @@ class Format:
         self.longest = longest
         """Bytes that a message may have, written."""
         self._pack, self._unpack = serializer(name)
-        both = crypter(keys)
-        self._encrypt, self._decrypt = both or (None, None)
+        self._encrypt, self._decrypt = crypter(keys)
 
     def write(self, message: dict[str, Any]) -> bytes:
         """Return a message as bytes; raises `MessageTooLarge`."""
@@ -116,7 +118,7 @@ class Message:
     numbers is copied for the others; else each has its own read.
     """
 
-    __slots__ = ("_body", "_format", "_kept", "expires", "origin")
+    __slots__ = ("_body", "_format", "_is_plain", "_kept", "expires", "origin")
 
     def __init__(
         self, body: bytes, format: Format, expires: float, origin: Any = None
@@ -127,19 +129,20 @@ class Message:
         """What has to be told that it was received."""
         self._body = body
         self._format = format
-        self._kept: dict[str, Any] | bool | None = None
+        self._kept: dict[str, Any] | None = None
+        self._is_plain = True
 
     def take(self) -> dict[str, Any]:
         """Return a dict that is the caller's own."""
         kept = self._kept
-        if kept.__class__ is dict:
-            return kept.copy()  # type: ignore[union-attr]
+        if kept is not None:
+            return kept.copy()
         found = self._format.read(self._body)
-        if kept is None:
+        if self._is_plain:
             if all(type(each) in _PLAIN for each in found.values()):
                 self._kept = found
                 return found.copy()
-            self._kept = False
+            self._is_plain = False
         return found
 
 
