@@ -40,3 +40,12 @@ def make_layer(cache_on: Callable[..., Any], server: Handle) -> Any:
     with override_settings(CHANNEL_LAYERS=LAYERS):
         cache_on(server)
         yield lambda **config: RedisChannelLayer(**config)
+
+
+@pytest.fixture
+def new_layer() -> Any:
+    """Return a function that makes a layer on whatever alias the test has made."""
+    from redpony.contrib.channels import RedisChannelLayer
+
+    with override_settings(CHANNEL_LAYERS=LAYERS):
+        yield lambda **config: RedisChannelLayer(**config)
