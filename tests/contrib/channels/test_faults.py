@@ -47,8 +47,10 @@ class Crowd:
 
     async def all_have(self, number: int) -> None:
         async with asyncio.timeout(PATIENCE):
-            while not all(number in found for found in self.found.values()):
-                await asyncio.sleep(0.01)  # noqa: ASYNC110
+            while not all(  # noqa: ASYNC110
+                number in found for found in self.found.values()
+            ):
+                await asyncio.sleep(0.01)
 
     async def disperse(self) -> None:
         for task in self.tasks:
@@ -234,8 +236,8 @@ def test_who_never_reads_is_in_no_group_any_more(make_layer, server: Handle):
         await layer.group_send("group", {"number": 1})
         await crowd.all_have(1)
         async with asyncio.timeout(PATIENCE):
-            while gone in layer._office.boxes:
-                await asyncio.sleep(0.05)  # noqa: ASYNC110
+            while gone in layer._office.boxes:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         await layer.group_send("group", {"number": 2})
         await crowd.all_have(2)
         assert gone not in layer._office.boxes
@@ -257,8 +259,8 @@ def test_a_thousand_consumers_connect_at_once(make_layer, server: Any):
 
         before = len(server.ask("CLIENT", "LIST").splitlines())
         tasks = [asyncio.create_task(connect()) for _ in range(1000)]
-        while len(layer._office.boxes) < 1000:
-            await asyncio.sleep(0.01)  # noqa: ASYNC110
+        while len(layer._office.boxes) < 1000:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
         after = len(server.ask("CLIENT", "LIST").splitlines())
         # One for commands, one to listen.
