@@ -13,20 +13,13 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from redpony.alias import Alias
-from redpony.commands import Command
 from redpony.contrib.channels import errands
 from redpony.contrib.channels.boxes import Box
+from redpony.contrib.channels.fetching import Fetching
 from redpony.contrib.channels.office import Office
-from redpony.contrib.channels.terms import PAGE, entries
-from redpony.contrib.channels.topics import Group, Log, Queue, Topic
-from redpony.errors import RedponyError, Unavailable
+from redpony.contrib.channels.topics import Group, Queue, Topic
+from redpony.errors import RedponyError
 from redpony.wire.push.subscriptions import Subscriptions
-
-AGAIN = 0.1
-"""Seconds until the server is asked again that could not be."""
-
-AT_ONCE = 64
-"""How many logs are read at the same time."""
 
 logger = logging.getLogger("redpony.channels")
 
@@ -46,7 +39,7 @@ class Hub:
         self._heard: set[bytes] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._saying: asyncio.Task[None] | None = None
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._fetching = Fetching(self, self._driver)
         self._sweeping: asyncio.TimerHandle | None = None
         self._keeper: AsyncGenerator[None, None] | None = None
 
@@ -153,9 +146,9 @@ class Hub:
         logger.error("%s refuses a subscription: %s", self._label, error)
         topic = self._topics.get(name)
         if topic is not None:
-            self._fail(topic, error)
+            self.fail(topic, error)
 
-    def _fail(self, topic: Topic, error: RedponyError) -> None:
+    def fail(self, topic: Topic, error: RedponyError) -> None:
         office = self.office
         with office.lock:
             if isinstance(topic, Group):
@@ -180,7 +173,7 @@ class Hub:
                     topic.again = True
                 return
             topic.is_fetching = True
-        self._spawn(self._fetch(topic))
+        self._spawn(self._fetching.fetch(topic))
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = self.loop.create_task(work)
@@ -188,76 +181,10 @@ class Hub:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _fetch(self, topic: Topic) -> None:
-        is_done = False
-        try:
-            async with self._turns:
-                while self in topic.hubs and not is_done:
-                    try:
-                        if isinstance(topic, Log):
-                            await self._read(topic)
-                        elif isinstance(topic, Queue):
-                            await self._take(topic)
-                        is_done = True
-                    except Unavailable:
-                        await asyncio.sleep(AGAIN)
-        except RedponyError as error:
-            self._fail(topic, error)
-        finally:
-            if not is_done:
-                topic.is_fetching = False
-                for hub in topic.hubs - {self}:
-                    hub.fetch_soon(topic)
-
     def fetch_soon(self, topic: Topic) -> None:
         """Do so from any thread."""
         if not self._elsewhere(self.fetch, topic):
             self.fetch(topic)
-
-    async def _read(self, log: Log) -> None:
-        office = self.office
-        while True:
-            with office.lock:
-                start = log.start()
-            is_page = True
-            while is_page:
-                member = None
-                if isinstance(log, Group) and log.members:
-                    member = office.member
-                reply = await self._ask(office.terms.since(log.names, start, member))
-                found = entries(reply[1])
-                with office.lock:
-                    log.read(self, found)
-                    is_page = len(found) == PAGE
-                    if is_page:
-                        start = found[-1][0]
-                    elif log.caught_up(self, int(reply[0])) or not found:
-                        log.is_fetching = False
-                        return
-
-    async def _take(self, queue: Queue) -> None:
-        office = self.office
-        while True:
-            queue.again = False
-            with office.lock:
-                count = queue.wanted()
-            if count > 0:
-                names = queue.names
-                items = await self._ask(office.terms.take(names, count))
-                with office.lock:
-                    queue.took(items)
-            else:
-                items = []
-            with office.lock:
-                left = queue.left_over()
-                if not left and not queue.again and len(items) < max(count, 1):
-                    queue.is_fetching = False
-                    return
-            if left:
-                await self._ask(office.terms.give_back(queue.names, left))
-
-    async def _ask(self, command: Command) -> Any:
-        return await self._driver.ask(command)
 
     # What is told
 

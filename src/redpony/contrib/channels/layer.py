@@ -28,29 +28,26 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from channels.exceptions import ChannelFull, MessageTooLarge
-from channels.layers import BaseChannelLayer
+from channels.exceptions import ChannelFull
 
 from redpony.commands import SCAN, UNLINK, Command
 from redpony.contrib.channels import errands, options
-from redpony.contrib.channels.boxes import Box, Waiter
-from redpony.contrib.channels.hub import Hub, logger
+from redpony.contrib.channels.groups import Groups
+from redpony.contrib.channels.hub import logger
 from redpony.contrib.channels.messages import Format
 from redpony.contrib.channels.office import Office
+from redpony.contrib.channels.receiving import arrival, listen
 from redpony.contrib.channels.terms import Terms
-from redpony.contrib.channels.topics import Queue
-from redpony.plan import Batch
 
 LONGEST: Final = 8 * 1024 * 1024
 """Bytes of a message; the specification asks for a million."""
 
 
-class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc]
+class RedisChannelLayer(Groups):
     """A channel layer on an alias of `CACHES`."""
 
     extensions: ClassVar[list[str]] = ["groups", "flush"]
     ChannelFull = ChannelFull
-    MessageTooLarge = MessageTooLarge
 
     def __init__(
         self,
@@ -72,11 +69,12 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc]
             expiry=options.positive("expiry", expiry),
             capacity=options.positive("capacity", capacity),
         )
-        self.channel_capacity = self.compile_capacities(channel_capacity or {})
+        capacities: list[tuple[Any, int]] = self.compile_capacities(
+            dict(channel_capacity or {})
+        )
+        self.channel_capacity: Any = capacities
         self.group_expiry = options.positive("group_expiry", group_expiry)
-        if not isinstance(prefix, str):
-            options.refuse("prefix", f"takes text. It is {prefix!r}.")
-        self.prefix = prefix
+        self.prefix = options.text("prefix", prefix)
         self.alias = options.alias_of(using, hosts)
         self._driver = self.alias.link.awaiting
         self._format = Format(
@@ -88,7 +86,7 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc]
             self._format,
             expiry=expiry,
             group_expiry=group_expiry,
-            longest=max(capacity, *(each for _, each in self.channel_capacity), 1),
+            longest=max([capacity, *(each for _, each in capacities)]),
             capacity_of=self.get_capacity,
         )
         self._boxes = self._office.boxes
@@ -134,8 +132,9 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc]
             box = None
         while True:
             if box is None:
-                box = await self._listen(channel)
-                await self._arrival(box)
+                self.require_valid_channel_name(channel)
+                box = await listen(self._office, self.alias, channel)
+                await arrival(self._office, box)
             message = self._office.next(box)
             if message is None:
                 box = None
@@ -154,91 +153,6 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc]
     async def new_channel(self, prefix: str = "specific") -> str:
         """Return the name of a new channel that this process alone reads."""
         return f"{prefix}.{self._office.identity}!{uuid.uuid4().hex}"
-
-    # Groups
-
-    async def group_add(self, group: str, channel: str) -> None:
-        """Add a channel to a group, or renew its membership. One round trip.
-
-        A channel of another process: two, and a message sent after that reaches it.
-        """
-        self.require_valid_group_name(group)
-        self.require_valid_channel_name(channel)
-        office, terms = self._office, self._terms
-        names = terms.group(group)
-        if office.is_own(channel):
-            await self._join(group, channel)
-        elif "!" not in channel:
-            await self._driver.ask(terms.join(names, channel))
-        else:
-            head = channel.partition("!")[0]
-            last = await self._driver.ask(terms.join(names, _member(head)))
-            frame = b"j%b\0%b\0%b" % (group.encode(), channel.encode(), last)
-            await self._driver.ask(terms.send(terms.inbox(f"{head}!"), frame, -1))
-
-    async def _join(self, name: str, channel: str) -> None:
-        office = self._office
-        with office.lock:
-            group = office.group(name, 0)
-            group.joining += 1
-        try:
-            last = int(
-                await self._driver.ask(self._terms.join(group.names, office.member))
-            )
-            with office.lock:
-                if not group.members:
-                    group.position = max(group.position, last)
-                group.add(office.box(channel), last)
-                hubs = list(office.inbox(channel).hubs)
-        finally:
-            with office.lock:
-                group.joining -= 1
-                office.abandoned(group)
-        for hub in hubs:
-            hub.want(group)
-
-    async def group_discard(self, group: str, channel: str) -> None:
-        """Remove a channel from a group, if it is in it. One round trip at most."""
-        self.require_valid_group_name(group)
-        self.require_valid_channel_name(channel)
-        office, terms = self._office, self._terms
-        names = terms.group(group)
-        if office.is_own(channel):
-            with office.lock:
-                found, box = office.known_group(group), office.boxes.get(channel)
-                if found is None or box is None:
-                    return
-                found.drop(box)
-                office.abandoned(found)
-                office.let_go(box)
-            if office.deserted:
-                await errands.run(office, self._driver)
-        elif "!" not in channel:
-            await self._driver.ask(terms.leave(names, channel))
-        else:
-            frame = b"l" + channel.encode()
-            await self._driver.ask(terms.group_send(names, frame, office.longest))
-
-    async def group_send(self, group: str, message: dict[str, Any]) -> None:
-        """Send a message to a group. One round trip, atomic.
-
-        Where channels are in it that several processes may read, another one. Raises
-        `MessageTooLarge`, and never `ChannelFull`.
-        """
-        body = self._written(message)
-        self.require_valid_group_name(group)
-        terms = self._terms
-        command = terms.group_send(
-            terms.group(group), b"m" + body, self._office.longest
-        )
-        queues = [each.decode() for each in await self._driver.ask(command)]
-        if queues:
-            puts = [
-                terms.put(terms.queue(each), body, self.get_capacity(each))
-                for each in queues
-            ]
-            replies = (await self._driver.ask_all(Batch(puts))).check()
-            self._office.dropped += replies.count(0)
 
     # Flush, and the end
 
@@ -272,12 +186,11 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc]
 
     close_pools = close
 
-    # Inside
+    def forget(self) -> None:
+        """Be a new process' layer, after a fork: its channels are its parent's."""
+        self._office.after_fork()
 
-    def _written(self, message: dict[str, Any]) -> bytes:
-        if not isinstance(message, dict):
-            raise TypeError(f"A message is a dict, and not a {type(message).__name__}")
-        return self._format.write(message)
+    # Inside
 
     async def _settled(self) -> None:
         """Return when the server knows what was received here: there is room again."""
@@ -288,67 +201,13 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc]
         elif office.unsaid:
             await errands.run(office, self._driver)
 
-    async def _listen(self, channel: str) -> Box:
-        """Return a channel's box, with this loop listening for it."""
-        office = self._office
-        self.require_valid_channel_name(channel)
-        if "!" in channel and not office.is_own(channel):
-            raise ValueError(
-                f"{channel!r} is a channel of another process, or of before a fork: "
-                "receive() takes what this process' new_channel() returned"
-            )
-        loop = asyncio.get_running_loop()
-        hub = office.hubs.get(loop)
-        if hub is None:
-            for each in list(office.hubs.values()):
-                if each.loop.is_closed():
-                    each.close()
-            hub = office.hubs[loop] = Hub(office, self.alias)
-            await hub.start()
-        with office.lock:
-            box = office.box(channel)
-            hub.attach(box)
-        return box
-
-    async def _arrival(self, box: Box) -> None:
-        """Return when there may be a message in a box."""
-        office = self._office
-        loop = asyncio.get_running_loop()
-        with office.lock:
-            if office.has(box):
-                return
-            waiter: Waiter = loop.create_future()
-            box.waiters.append(waiter)
-        try:
-            await waiter
-        except BaseException:
-            with office.lock:
-                if waiter in box.waiters:
-                    box.waiters.remove(waiter)
-                elif office.has(box):
-                    # It was woken, and leaves without a look.
-                    box.wake()
-                topic = office.topics.get(self._terms.queue(box.name).channel)
-                hub = office.hubs.get(loop)
-                if isinstance(topic, Queue):
-                    topic.is_left = True
-                    if hub is not None and box.items:
-                        hub.fetch(topic)
-                office.let_go(box)
-            raise
-
-
-def _member(head: str) -> str:
-    """Return what a process is called in groups, of the first part of its channels."""
-    return f"{head.rpartition('.')[2]}!"
-
 
 _layers: weakref.WeakSet[RedisChannelLayer] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
     for layer in list(_layers):
-        layer._office.after_fork()  # noqa: SLF001
+        layer.forget()
 
 
 if hasattr(os, "register_at_fork"):

@@ -112,10 +112,11 @@ class Office:
         """Return the next message of a channel, or of all of an inbox (`name!`)."""
         now = self.clock()
         message, old = box.pop(now)
-        if old:
-            self.lose(box, old)
-        if message is None and box.name.endswith("!"):
-            message = self._oldest(box.name, now)
+        if old or (message is None and box.name.endswith("!")):
+            with self.lock:
+                self.lose(box, old)
+                if message is None and box.name.endswith("!"):
+                    message = self._oldest(box.name, now)
         if message is not None and type(message.origin) is tuple:
             topic, number = message.origin
             if isinstance(topic, Inbox):

@@ -52,6 +52,12 @@ def positive(option: str, value: Any) -> Any:
     return value
 
 
+def text(option: str, value: Any) -> str:
+    if not isinstance(value, str):
+        refuse(option, f"takes text. It is {value!r}.")
+    return value
+
+
 def alias_of(using: str | None, hosts: Any) -> Alias:
     """Return the alias that a layer lives on: one of `CACHES`, or of its own."""
     if hosts is None:
