@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -32,14 +32,20 @@ def server(request: pytest.FixtureRequest, places: Places) -> Handle:
     return places.empty(request.param)
 
 
+@pytest.fixture(autouse=True)
+def layers_are_set() -> Iterator[None]:
+    """Set CHANNEL_LAYERS before all other settings of a test, which go before it."""
+    with override_settings(CHANNEL_LAYERS=LAYERS):
+        yield
+
+
 @pytest.fixture
 def make_layer(cache_on: Callable[..., Any], server: Handle) -> Any:
     """Return a function that makes a layer on the server: `make_layer(capacity=5)`."""
     from redpony.contrib.channels import RedisChannelLayer
 
-    with override_settings(CHANNEL_LAYERS=LAYERS):
-        cache_on(server)
-        yield lambda **config: RedisChannelLayer(**config)
+    cache_on(server)
+    return lambda **config: RedisChannelLayer(**config)
 
 
 @pytest.fixture
@@ -47,5 +53,4 @@ def new_layer() -> Any:
     """Return a function that makes a layer on whatever alias the test has made."""
     from redpony.contrib.channels import RedisChannelLayer
 
-    with override_settings(CHANNEL_LAYERS=LAYERS):
-        yield lambda **config: RedisChannelLayer(**config)
+    return lambda **config: RedisChannelLayer(**config)
