@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from redpony.contrib.channels.boxes import Box
-from redpony.contrib.channels.messages import Format, Message
+from redpony.contrib.channels.messages import Message, Unpack
 from redpony.contrib.channels.terms import Terms
 from redpony.contrib.channels.topics import Group, Inbox, Queue, Topic
 
@@ -28,7 +28,7 @@ class Office:
     def __init__(
         self,
         terms: Terms,
-        format: Format,
+        read: Unpack,
         *,
         expiry: float,
         group_expiry: float,
@@ -36,7 +36,7 @@ class Office:
         capacity_of: Callable[[str], int],
     ) -> None:
         self.terms = terms
-        self.format = format
+        self.read = read
         self.expiry = expiry
         self.group_expiry = group_expiry
         self.longest = longest

@@ -104,7 +104,7 @@ class Inbox(Log):
             local, _, body = frame[1:].partition(b"\0")
             box = office.box(self.name + local.decode())
             expires = office.clock() + office.expiry
-            box.items.append(Message(body, office.format, expires, (self, number)))
+            box.items.append(Message(body, office.read, expires, (self, number)))
             if not box.wake() and self.name in office.boxes:
                 office.boxes[self.name].wake()
             return
@@ -160,7 +160,7 @@ class Group(Log):
                 office.abandoned(self)
             return
         expires = office.clock() + office.expiry
-        message = Message(frame[1:], office.format, expires)
+        message = Message(frame[1:], office.read, expires)
         if not is_new:
             for box, joined in self.late.items():
                 if number > joined:
@@ -215,7 +215,7 @@ class Queue(Topic):
         expires = office.clock() + office.expiry
         for item in items:
             body = item.partition(b" ")[2]
-            box.items.append(Message(body, office.format, expires, (self, item)))
+            box.items.append(Message(body, office.read, expires, (self, item)))
             box.wake()
 
     def left_over(self) -> list[bytes]:
