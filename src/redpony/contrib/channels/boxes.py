@@ -46,6 +46,14 @@ class Box:
             old.append(message)
         return None, old
 
+    def insert(self, message: Message) -> None:
+        """Put a message where it belongs: logs that are read later bring older ones."""
+        items = self.items
+        place = len(items)
+        while place and items[place - 1].number > message.number:
+            place -= 1
+        items.insert(place, message)
+
     def wake(self, error: BaseException | None = None) -> bool:
         """Wake one who waits, in whatever loop; he looks for himself."""
         waiters = self.waiters

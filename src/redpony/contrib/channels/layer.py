@@ -135,7 +135,7 @@ class RedisChannelLayer(Groups):
         for all channels of the process that begin with it.
         """
         box = self._boxes.get(channel)
-        if box is None or not box.items or box.waiters:
+        if box is not None and (not box.items or box.waiters):
             box = None
         while True:
             if box is None:

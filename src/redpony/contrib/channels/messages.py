@@ -104,13 +104,20 @@ class Message:
     numbers is copied for the others; else each has its own read.
     """
 
-    __slots__ = ("_body", "_is_plain", "_kept", "_read", "expires", "origin")
+    __slots__ = ("_body", "_is_plain", "_kept", "_read", "expires", "number", "origin")
 
     def __init__(
-        self, body: bytes, read: Unpack, expires: float, origin: Any = None
+        self,
+        body: bytes,
+        read: Unpack,
+        expires: float,
+        number: int = 0,
+        origin: Any = None,
     ) -> None:
         self.expires = expires
         """By this process' monotonic clock."""
+        self.number = number
+        """Its place among the messages of a server."""
         self.origin = origin
         """What has to be told that it was received."""
         self._body = body
