@@ -30,6 +30,7 @@ class Hub:
     def __init__(self, office: Office, alias: Alias) -> None:
         self.office = office
         self.loop = asyncio.get_running_loop()
+        self.is_closed = False
         self._driver = alias.link.awaiting
         self._label = alias.link.label
         self._subscriptions = Subscriptions(
@@ -57,6 +58,7 @@ class Hub:
 
     def close(self) -> None:
         office = self.office
+        self.is_closed = True
         if self._sweeping is not None:
             self._sweeping.cancel()
         with office.lock:
@@ -77,6 +79,7 @@ class Hub:
         """Listen to all that may bring a channel messages."""
         office = self.office
         if "!" in box.name:
+            box.hub = self
             self.want(office.inbox(box.name))
             for group in list(box.groups):
                 self.want(group)

@@ -36,7 +36,7 @@ from redpony.contrib.channels.groups import Groups
 from redpony.contrib.channels.hub import logger
 from redpony.contrib.channels.messages import Format
 from redpony.contrib.channels.office import Office
-from redpony.contrib.channels.receiving import arrival, listen
+from redpony.contrib.channels.receiving import arrival, is_listening, listen
 from redpony.contrib.channels.terms import Terms
 
 LONGEST: Final = 8 * 1024 * 1024
@@ -139,8 +139,10 @@ class RedisChannelLayer(Groups):
             box = None
         while True:
             if box is None:
-                self.require_valid_channel_name(channel)
-                box = await listen(self._office, self.alias, channel)
+                box = self._boxes.get(channel)
+                if box is None or not is_listening(box):
+                    self.require_valid_channel_name(channel)
+                    box = await listen(self._office, self.alias, channel)
                 await arrival(self._office, box)
             message = self._office.next(box)
             if message is None:

@@ -11,6 +11,14 @@ from redpony.contrib.channels.office import HOLD, Office
 from redpony.contrib.channels.topics import Queue
 
 
+def is_listening(box: Box) -> bool:
+    """Whether all that comes for a channel is heard in this loop."""
+    hub = box.hub
+    return (
+        hub is not None and not hub.is_closed and hub.loop is asyncio.get_running_loop()
+    )
+
+
 async def listen(office: Office, alias: Alias, channel: str) -> Box:
     """Return a channel's box, with this loop listening for it."""
     if "!" in channel and not office.is_own(channel):
