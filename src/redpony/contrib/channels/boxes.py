@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from redpony.contrib.channels.messages import Message
 
 if TYPE_CHECKING:
+    from redpony.contrib.channels.hub import Hub
     from redpony.contrib.channels.topics import Group
 
 Waiter = asyncio.Future[None]
@@ -21,7 +22,7 @@ Waiter = asyncio.Future[None]
 class Box:
     """One channel: its unread messages, the groups it is in, and who waits."""
 
-    __slots__ = ("capacity", "groups", "items", "name", "waiters")
+    __slots__ = ("capacity", "groups", "hub", "items", "name", "waiters")
 
     def __init__(self, name: str, capacity: int) -> None:
         self.name = name
@@ -29,6 +30,8 @@ class Box:
         self.items: deque[Message] = deque()
         self.waiters: deque[Waiter] = deque()
         self.groups: set[Group] = set()
+        self.hub: Hub | None = None
+        """Who has seen to it that all that comes here is heard, in the last loop."""
 
     @property
     def is_idle(self) -> bool:
@@ -45,6 +48,14 @@ class Box:
                 return message, old
             old.append(message)
         return None, old
+
+    def insert(self, message: Message) -> None:
+        """Put a message where it belongs: logs that are read later bring older ones."""
+        items = self.items
+        place = len(items)
+        while place and items[place - 1].number > message.number:
+            place -= 1
+        items.insert(place, message)
 
     def wake(self, error: BaseException | None = None) -> bool:
         """Wake one who waits, in whatever loop; he looks for himself."""

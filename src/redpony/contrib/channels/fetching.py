@@ -44,12 +44,16 @@ class Fetching:
                             await self._take(topic)
                         is_done = True
                     except Unavailable:
+                        with self._hub.office.lock:
+                            self._hub.office.catch_up(topic)
                         await asyncio.sleep(AGAIN)
         except RedponyError as error:
             self._hub.fail(topic, error)
         finally:
             if not is_done:
                 topic.is_fetching = False
+                with self._hub.office.lock:
+                    self._hub.office.catch_up(topic)
                 for hub in topic.hubs - {self._hub}:
                     hub.fetch_soon(topic)
 
@@ -72,6 +76,7 @@ class Fetching:
                         start = found[-1][0]
                     elif log.caught_up(self._hub, int(reply[0])) or not found:
                         log.is_fetching = False
+                        office.catch_up(log)
                         return
 
     async def _take(self, queue: Queue) -> None:

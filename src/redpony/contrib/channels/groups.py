@@ -16,7 +16,6 @@ from channels.exceptions import MessageTooLarge
 from channels.layers import BaseChannelLayer
 
 from redpony.contrib.channels import errands
-from redpony.contrib.channels.messages import Format
 from redpony.contrib.channels.office import Office
 from redpony.contrib.channels.terms import Terms
 from redpony.plan import Batch
@@ -28,9 +27,12 @@ class Groups(BaseChannelLayer):  # type: ignore[misc]
     MessageTooLarge = MessageTooLarge
 
     _driver: Any
-    _format: Format
+    _largest: int
     _office: Office
     _terms: Terms
+
+    def serialize(self, message: dict[str, Any]) -> bytes:
+        raise NotImplementedError
 
     async def group_add(self, group: str, channel: str) -> None:
         """Add a channel to a group, or renew its membership. One round trip.
@@ -120,7 +122,13 @@ class Groups(BaseChannelLayer):  # type: ignore[misc]
     def _written(self, message: Any) -> bytes:
         if not isinstance(message, dict):
             raise TypeError(f"A message is a dict, and not a {type(message).__name__}")
-        return self._format.write(message)
+        body = self.serialize(message)
+        if len(body) > self._largest:
+            raise MessageTooLarge(
+                f"The message has {len(body)} bytes, and {self._largest} is the most: "
+                "send less, or set max_message_bytes"
+            )
+        return body
 
 
 def _member(head: str) -> str:

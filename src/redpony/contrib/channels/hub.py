@@ -17,7 +17,7 @@ from redpony.contrib.channels import errands
 from redpony.contrib.channels.boxes import Box
 from redpony.contrib.channels.fetching import Fetching
 from redpony.contrib.channels.office import Office
-from redpony.contrib.channels.topics import Group, Queue, Topic
+from redpony.contrib.channels.topics import Group, Log, Queue, Topic
 from redpony.errors import RedponyError
 from redpony.wire.push.subscriptions import Subscriptions
 
@@ -30,13 +30,13 @@ class Hub:
     def __init__(self, office: Office, alias: Alias) -> None:
         self.office = office
         self.loop = asyncio.get_running_loop()
+        self.is_closed = False
         self._driver = alias.link.awaiting
         self._label = alias.link.label
         self._subscriptions = Subscriptions(
             alias.link, self, sharded=office.terms.sharded
         )
         self._topics: dict[bytes, Topic] = {}
-        self._heard: set[bytes] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._saying: asyncio.Task[None] | None = None
         self._fetching = Fetching(self, self._driver)
@@ -58,6 +58,7 @@ class Hub:
 
     def close(self) -> None:
         office = self.office
+        self.is_closed = True
         if self._sweeping is not None:
             self._sweeping.cancel()
         with office.lock:
@@ -65,6 +66,8 @@ class Hub:
                 del office.hubs[self.loop]
             for topic in self._topics.values():
                 topic.hubs.discard(self)
+                if not topic.hubs:
+                    office.behind.discard(topic)
         if not self.loop.is_closed():
             for task in self._tasks:
                 task.cancel()
@@ -76,6 +79,7 @@ class Hub:
         """Listen to all that may bring a channel messages."""
         office = self.office
         if "!" in box.name:
+            box.hub = self
             self.want(office.inbox(box.name))
             for group in list(box.groups):
                 self.want(group)
@@ -88,6 +92,8 @@ class Hub:
     def want(self, topic: Topic) -> None:
         if self in topic.hubs:
             return
+        if isinstance(topic, Log) and not topic.hubs:
+            self.office.fall_behind(topic)
         topic.hubs.add(self)
         if not self._elsewhere(self._want, topic):
             self._want(topic)
@@ -106,7 +112,6 @@ class Hub:
         name = topic.names.channel
         if self._topics.get(name) is topic:
             del self._topics[name]
-            self._heard.discard(name)
             self._subscriptions.remove(name)
 
     def _elsewhere(self, act: Any, topic: Topic) -> bool:
@@ -133,13 +138,16 @@ class Hub:
             self.office.clear()
 
     def heard(self, name: bytes) -> None:
-        self._heard.add(name)
         topic = self._topics.get(name)
         if topic is not None:
             self.fetch(topic)
 
     def unheard(self, names: list[bytes], error: RedponyError) -> None:
-        self._heard.difference_update(names)
+        with self.office.lock:
+            for name in names:
+                topic = self._topics.get(name)
+                if isinstance(topic, Log):
+                    self.office.fall_behind(topic)
 
     def failed(self, name: bytes, error: RedponyError) -> None:
         """A server refuses to let us listen: whoever waits is told."""

@@ -36,7 +36,7 @@ from redpony.contrib.channels.groups import Groups
 from redpony.contrib.channels.hub import logger
 from redpony.contrib.channels.messages import Format
 from redpony.contrib.channels.office import Office
-from redpony.contrib.channels.receiving import arrival, listen
+from redpony.contrib.channels.receiving import arrival, is_listening, listen
 from redpony.contrib.channels.terms import Terms
 
 LONGEST: Final = 8 * 1024 * 1024
@@ -77,13 +77,12 @@ class RedisChannelLayer(Groups):
         self.prefix = options.text("prefix", prefix)
         self.alias = options.alias_of(using, hosts)
         self._driver = self.alias.link.awaiting
-        self._format = Format(
-            serializer_format, symmetric_encryption_keys, max_message_bytes
-        )
+        self._format = Format(serializer_format, symmetric_encryption_keys)
+        self._largest = options.positive("max_message_bytes", max_message_bytes)
         self._terms = Terms(self.alias, prefix, expiry, group_expiry)
         self._office = Office(
             self._terms,
-            self._format,
+            self.deserialize,
             expiry=expiry,
             group_expiry=group_expiry,
             longest=max([capacity, *(each for _, each in capacities)]),
@@ -99,6 +98,14 @@ class RedisChannelLayer(Groups):
     def dropped(self) -> int:
         """How many messages this process has dropped: a channel was full, or not read."""
         return self._office.dropped
+
+    def serialize(self, message: dict[str, Any]) -> bytes:
+        """Return a message as it goes to the server; may be overridden."""
+        return self._format.write(message)
+
+    def deserialize(self, body: bytes) -> dict[str, Any]:
+        """Return the message of what came from the server; may be overridden."""
+        return self._format.read(body)
 
     # Channels
 
@@ -128,12 +135,14 @@ class RedisChannelLayer(Groups):
         for all channels of the process that begin with it.
         """
         box = self._boxes.get(channel)
-        if box is None or not box.items or box.waiters:
+        if box is not None and (not box.items or box.waiters):
             box = None
         while True:
             if box is None:
-                self.require_valid_channel_name(channel)
-                box = await listen(self._office, self.alias, channel)
+                box = self._boxes.get(channel)
+                if box is None or not is_listening(box):
+                    self.require_valid_channel_name(channel)
+                    box = await listen(self._office, self.alias, channel)
                 await arrival(self._office, box)
             message = self._office.next(box)
             if message is None:

@@ -83,27 +83,13 @@ def crypter(keys: Sequence[str | bytes] | None) -> tuple[Crypt | None, Crypt | N
 class Format:
     """How a layer's messages are written and read."""
 
-    def __init__(
-        self, name: str | None, keys: Sequence[str | bytes] | None, longest: int
-    ) -> None:
-        self.longest = longest
-        """Bytes that a message may have, written."""
+    def __init__(self, name: str | None, keys: Sequence[str | bytes] | None) -> None:
         self._pack, self._unpack = serializer(name)
         self._encrypt, self._decrypt = crypter(keys)
 
     def write(self, message: dict[str, Any]) -> bytes:
-        """Return a message as bytes; raises `MessageTooLarge`."""
-        from channels.exceptions import MessageTooLarge
-
         body = self._pack(message)
-        if self._encrypt is not None:
-            body = self._encrypt(body)
-        if len(body) > self.longest:
-            raise MessageTooLarge(
-                f"The message has {len(body)} bytes, and {self.longest} is the most: "
-                "send less, or set max_message_bytes"
-            )
-        return body
+        return body if self._encrypt is None else self._encrypt(body)
 
     def read(self, body: bytes) -> dict[str, Any]:
         if self._decrypt is not None:
@@ -118,17 +104,24 @@ class Message:
     numbers is copied for the others; else each has its own read.
     """
 
-    __slots__ = ("_body", "_format", "_is_plain", "_kept", "expires", "origin")
+    __slots__ = ("_body", "_is_plain", "_kept", "_read", "expires", "number", "origin")
 
     def __init__(
-        self, body: bytes, format: Format, expires: float, origin: Any = None
+        self,
+        body: bytes,
+        read: Unpack,
+        expires: float,
+        number: int = 0,
+        origin: Any = None,
     ) -> None:
         self.expires = expires
         """By this process' monotonic clock."""
+        self.number = number
+        """Its place among the messages of a server."""
         self.origin = origin
         """What has to be told that it was received."""
         self._body = body
-        self._format = format
+        self._read = read
         self._kept: dict[str, Any] | None = None
         self._is_plain = True
 
@@ -137,7 +130,7 @@ class Message:
         kept = self._kept
         if kept is not None:
             return kept.copy()
-        found = self._format.read(self._body)
+        found = self._read(self._body)
         if self._is_plain:
             if all(type(each) in _PLAIN for each in found.values()):
                 self._kept = found

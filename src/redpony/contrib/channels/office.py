@@ -11,15 +11,19 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from redpony.contrib.channels.boxes import Box
-from redpony.contrib.channels.messages import Format, Message
+from redpony.contrib.channels.messages import Message, Unpack
 from redpony.contrib.channels.terms import Terms
 from redpony.contrib.channels.topics import Group, Inbox, Queue, Topic
 
 if TYPE_CHECKING:
     from redpony.contrib.channels.hub import Hub
+
+
+HOLD: Final = 1.0
+"""Seconds for which messages are held back at most, for the sake of order."""
 
 
 class Office:
@@ -28,7 +32,7 @@ class Office:
     def __init__(
         self,
         terms: Terms,
-        format: Format,
+        read: Unpack,
         *,
         expiry: float,
         group_expiry: float,
@@ -36,7 +40,7 @@ class Office:
         capacity_of: Callable[[str], int],
     ) -> None:
         self.terms = terms
-        self.format = format
+        self.read = read
         self.expiry = expiry
         self.group_expiry = group_expiry
         self.longest = longest
@@ -52,6 +56,8 @@ class Office:
         """What was received and lies on the server still."""
         self.deserted: list[Group] = []
         """Groups that the server believes this process to be in."""
+        self.behind: set[Topic] = set()
+        """Logs of which something was not heard, and is read now."""
         self.dropped = 0
         """Messages that a full or deserted channel has not got."""
         self._capacity_of = capacity_of
@@ -111,6 +117,8 @@ class Office:
     def next(self, box: Box) -> Message | None:
         """Return the next message of a channel, or of all of an inbox (`name!`)."""
         now = self.clock()
+        if self.behind and self.is_held(box):
+            return None
         message, old = box.pop(now)
         if old or (message is None and box.name.endswith("!")):
             with self.lock:
@@ -122,6 +130,32 @@ class Office:
             if isinstance(topic, Inbox):
                 self.received(topic, number)
         return message
+
+    # One sender's messages to a consumer come in their order, whether to its channel or to
+    # a group: so while one log is behind, what the others have brought is held back.
+
+    def fall_behind(self, topic: Topic) -> None:
+        if topic not in self.behind:
+            topic.behind_until = self.clock() + HOLD
+            self.behind.add(topic)
+
+    def catch_up(self, topic: Topic) -> None:
+        """Hold nothing back for a log any more: it has been read, or cannot be."""
+        if topic not in self.behind:
+            return
+        self.behind.discard(topic)
+        boxes = topic.members if isinstance(topic, Group) else list(self.boxes.values())
+        for box in boxes:
+            if box.items and box.waiters:
+                box.wake()
+
+    def is_held(self, box: Box) -> bool:
+        """Whether messages of a channel are held back."""
+        if "!" not in box.name:
+            return False
+        now = self.clock()
+        topics = {*box.groups, self.inbox(box.name)} & self.behind
+        return any(each.behind_until > now for each in topics)
 
     def has(self, box: Box) -> bool:
         """Whether there is a message for who receives on a channel."""
@@ -165,6 +199,7 @@ class Office:
         if group.members or group.joining:
             return
         self.topics.pop(group.names.channel, None)
+        self.catch_up(group)
         for hub in list(group.hubs):
             hub.unwant(group)
         self.deserted.append(group)
@@ -219,6 +254,7 @@ class Office:
         self.identity = uuid.uuid4().hex
         self.boxes.clear()
         self.topics.clear()
+        self.behind.clear()
         self.hubs.clear()
         self.unsaid = {}
         self.deserted = []

@@ -7,8 +7,16 @@ import asyncio
 from redpony.alias import Alias
 from redpony.contrib.channels.boxes import Box, Waiter
 from redpony.contrib.channels.hub import Hub
-from redpony.contrib.channels.office import Office
+from redpony.contrib.channels.office import HOLD, Office
 from redpony.contrib.channels.topics import Queue
+
+
+def is_listening(box: Box) -> bool:
+    """Whether all that comes for a channel is heard in this loop."""
+    hub = box.hub
+    return (
+        hub is not None and not hub.is_closed and hub.loop is asyncio.get_running_loop()
+    )
 
 
 async def listen(office: Office, alias: Alias, channel: str) -> Box:
@@ -36,8 +44,11 @@ async def arrival(office: Office, box: Box) -> None:
     """Return when there may be a message in a box."""
     loop = asyncio.get_running_loop()
     with office.lock:
-        if office.has(box):
+        has = office.has(box)
+        if has and not (office.behind and office.is_held(box)):
             return
+        if has:
+            loop.call_later(HOLD, box.wake)
         waiter: Waiter = loop.create_future()
         box.waiters.append(waiter)
     try:

@@ -15,6 +15,7 @@ of the process joins a group.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from redpony.alias import Alias
@@ -76,9 +77,7 @@ class Terms:
         return self._named("channels-queue", name)
 
     def _named(self, room: str, name: str) -> Names:
-        base = beside(f"{self._prefix}:{name}", room)
-        log = f"{base}log"
-        return Names(log, f"{base}last", f"{base}members", f"{log}@{self._db}".encode())
+        return _names(self._prefix, self._db, room, name)
 
     def everything(self) -> list[str]:
         """Return the patterns of all keys that a layer may have."""
@@ -146,6 +145,13 @@ class Terms:
 
     def publish(self, channel: bytes, text: bytes) -> Command:
         return (SPUBLISH if self.sharded else PUBLISH)(channel, text)
+
+
+@lru_cache(maxsize=4096)
+def _names(prefix: str, db: int, room: str, name: str) -> Names:
+    base = beside(f"{prefix}:{name}", room)
+    log = f"{base}log"
+    return Names(log, f"{base}last", f"{base}members", f"{log}@{db}".encode())
 
 
 def entries(found: list[Any]) -> list[tuple[int, bytes]]:

@@ -33,6 +33,8 @@ class Topic(ABC):
         self.hubs: set[Hub] = set()
         """Who listens, in which loop."""
         self.is_fetching = False
+        self.behind_until = 0.0
+        """Until when what other logs have brought is held back; see `Office`."""
 
     @abstractmethod
     def told(self, hub: Hub, payload: bytes) -> None:
@@ -62,6 +64,7 @@ class Log(Topic):
                 return
             self.latest = max(self.latest, number)
             self.pending.append((number, frame))
+            self.office.fall_behind(self)
         hub.fetch(self)
 
     def start(self) -> int:
@@ -104,7 +107,8 @@ class Inbox(Log):
             local, _, body = frame[1:].partition(b"\0")
             box = office.box(self.name + local.decode())
             expires = office.clock() + office.expiry
-            box.items.append(Message(body, office.format, expires, (self, number)))
+            origin = (self, number)
+            box.insert(Message(body, office.read, expires, number, origin))
             if not box.wake() and self.name in office.boxes:
                 office.boxes[self.name].wake()
             return
@@ -160,21 +164,26 @@ class Group(Log):
                 office.abandoned(self)
             return
         expires = office.clock() + office.expiry
-        message = Message(frame[1:], office.format, expires)
+        message = Message(frame[1:], office.read, expires, number)
         if not is_new:
             for box, joined in self.late.items():
                 if number > joined:
                     self._put(box, message)
-            return
-        for box, joined in self.members.items():
-            if number > joined:
-                items = box.items
-                if len(items) < box.capacity:
-                    items.append(message)
-                    if box.waiters:
-                        box.wake()
-                else:
+        elif office.behind:
+            # Another log may have brought later ones already.
+            for box, joined in self.members.items():
+                if number > joined:
                     self._put(box, message)
+        else:
+            for box, joined in self.members.items():
+                if number > joined:
+                    items = box.items
+                    if len(items) < box.capacity:
+                        items.append(message)
+                        if box.waiters:
+                            box.wake()
+                    else:
+                        self._put(box, message)
 
     def _put(self, box: Box, message: Message) -> None:
         office = self.office
@@ -182,7 +191,7 @@ class Group(Log):
         while box.items and box.items[0].expires <= now:
             office.lose(box, [box.items.popleft()])
         if len(box.items) < box.capacity:
-            box.items.append(message)
+            box.insert(message)
             box.wake()
         else:
             office.dropped += 1
@@ -215,7 +224,8 @@ class Queue(Topic):
         expires = office.clock() + office.expiry
         for item in items:
             body = item.partition(b" ")[2]
-            box.items.append(Message(body, office.format, expires, (self, item)))
+            origin = (self, item)
+            box.items.append(Message(body, office.read, expires, 0, origin))
             box.wake()
 
     def left_over(self) -> list[bytes]:

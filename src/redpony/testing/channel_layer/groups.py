@@ -56,6 +56,22 @@ class Groups(Receiving):
 
         self.run(test())
 
+    def test_one_senders_messages_to_a_channel_and_its_group_are_in_order(
+        self, make_layer: MakeLayer
+    ) -> None:
+        async def test() -> None:
+            layer, other = make_layer(), make_layer()
+            channel = await layer.new_channel()
+            for name in ("one", "two"):
+                await layer.group_add(name, channel)
+            for number in range(0, 30, 3):
+                await other.send(channel, {"number": number})
+                await other.group_send("one", {"number": number + 1})
+                await other.group_send("two", {"number": number + 2})
+            assert await self.numbers(layer, channel, 30) == list(range(30))
+
+        self.run(test())
+
     def test_what_was_sent_before_it_joined_does_not_come(
         self, make_layer: MakeLayer
     ) -> None:
