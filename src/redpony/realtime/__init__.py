@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from redpony.realtime.channel import Channel
     from redpony.realtime.control import adisconnect, arevoke, disconnect, revoke
+    from redpony.realtime.heads import aposition_of, position_of
     from redpony.realtime.listening import listen
     from redpony.realtime.message import Message, Reset, Skipped
     from redpony.realtime.policy import History, Slow
@@ -27,6 +28,7 @@ _HOMES = {
     "Channel": "channel",
     "EventStream": "stream",
     "adisconnect": "control",
+    "aposition_of": "heads",
     "arevoke": "control",
     "disconnect": "control",
     "revoke": "control",
@@ -40,6 +42,7 @@ _HOMES = {
     "apublish": "publishing",
     "apublish_many": "publishing",
     "listen": "listening",
+    "position_of": "heads",
     "presence": "presences",
     "publish": "publishing",
     "publish_many": "publishing",
@@ -56,11 +59,13 @@ __all__ = [
     "Skipped",
     "Slow",
     "adisconnect",
+    "aposition_of",
     "apublish",
     "apublish_many",
     "arevoke",
     "disconnect",
     "listen",
+    "position_of",
     "presence",
     "publish",
     "publish_many",
