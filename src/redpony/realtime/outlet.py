@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from typing import Any, Final
 
-from redpony.errors import RedponyError
+from redpony.errors import RedponyError, ServerError
 from redpony.realtime.channel import Channel
 from redpony.realtime.hub import Hub, hub_for
 from redpony.realtime.message import Entry
@@ -220,7 +220,13 @@ class Outlet:
     async def _read_on(self) -> None:
         """Let whoever is behind for longest read on."""
         seat = self.behind[0]
-        await seat.read_on()
+        try:
+            await seat.read_on()
+        except ServerError as error:
+            if seat in self.behind:
+                self.behind.remove(seat)
+            self.failed(seat, error)
+            return
         if self.behind and self.behind[0] is seat:
             self.behind.popleft()
             if seat.is_behind:
