@@ -62,9 +62,15 @@ def static(request: HttpRequest, name: str) -> HttpResponse:
     return HttpResponse(Path(found).read_bytes(), content_type="text/javascript")
 
 
+def storm(request: HttpRequest) -> HttpResponse:
+    text = Path(__file__).with_name("storm.js").read_bytes()
+    return HttpResponse(text, content_type="text/javascript")
+
+
 urlpatterns = [
     *site.urlpatterns,
     path("page/", page),
+    path("storm.js", storm),
     path("static/<path:name>", static),
     path("deaf/events/", site.stream),
 ]

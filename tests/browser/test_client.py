@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-from redpony.realtime import publish
+from redpony.realtime import presence, publish
 from redpony.testing.chaos import Proxy
 from tests.browser.chromium import Chromium, Tab, until
 from tests.browser.speaking import Speaker
@@ -165,6 +165,19 @@ def test_subscribing_and_stopping_while_open(
         lambda: (publish(two, "again"), tab.shown(two)[-1])[1] == "again",
     )
     assert not {0, 4} & set(tab.shown(two))
+
+
+def test_a_tab_that_is_closed_is_on_no_channel(
+    browser: Chromium, site: Site, channel: Name
+) -> None:
+    name, other = channel("flight"), channel("room")
+    leader, tab = browser.tab(site.url), browser.tab(site.url)
+    leader.follow(other)
+    tab.follow(name)
+    until("it is there", lambda: presence(name).count() == 1)
+    tab.close()
+    until("it has gone", lambda: presence(name).count() == 0)
+    assert streams(site) == 1
 
 
 def test_one_of_two_subscriptions_of_a_page_stops(

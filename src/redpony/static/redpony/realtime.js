@@ -174,6 +174,7 @@ export function connect(url, options = {}) {
       leader?.stop();
       leader = undefined;
       air?.close();
+      air = undefined;
       over();
     };
     const begin = () => {
@@ -307,7 +308,7 @@ export function connect(url, options = {}) {
       const own = (reader.at ??= line.head ?? p);
       const behind = own && p ? ahead(p, own) : 0;
       // Whether what comes next is meant for this place, too.
-      reader.near = behind === 0;
+      reader.near = behind === 0 && !line.known;
       if (!(behind >= 0)) ask(reader);
     } else if (at === undefined) {
       // Not told yet where it begins.
@@ -315,8 +316,8 @@ export function connect(url, options = {}) {
       if (reader.near || !at || !p) {
         reader.at = p;
         call(on.onreset, line.why);
-      } else if (at !== p) ask(reader);
-      reader.near = true;
+      } else if (at === p) reader.near = true;
+      else ask(reader);
     } else if (line.skipped) {
       if (at && p && ahead(at, p) <= 0) return;
       reader.at = p;
@@ -426,7 +427,7 @@ export function connect(url, options = {}) {
       const { top } = entry;
       // What it is ahead of comes to it by itself.
       if (since && !(top && ahead(top, since) >= 0)) entry.ask = older(entry.ask, since);
-      else if (entry.told) spread({ to: message.tab, lines: [{ subscribed: name, p: top }] });
+      else if (entry.told) spread({ to: message.tab, lines: [{ subscribed: name, p: top, known: 1 }] });
     }
 
     /**
