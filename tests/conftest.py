@@ -108,12 +108,14 @@ def pytest_collection_modifyitems(
 TESTS = Path(__file__).parent
 BENCHMARKS = TESTS / "benchmarks"
 STORMS = TESTS / "realtime" / "test_storms.py"
+BROWSER = TESTS / "browser"
 LONG = (
     BENCHMARKS,
     TESTS / "borrowed",
     TESTS / "locks" / "test_history.py",
     TESTS / "locks" / "test_once_processes.py",
     STORMS,
+    BROWSER,
     TESTS / "testing",
 )
 """Files of few tests that take long: one that starts last is what all wait for."""
@@ -144,7 +146,7 @@ def _is_wanted(item: pytest.Item, config: pytest.Config) -> bool:
     hurt = params.get("place")
     if places == "most":
         return hurt is None or hurt[0] == "single"
-    if BENCHMARKS in item.path.parents or item.path == STORMS:
+    if {BENCHMARKS, BROWSER, STORMS} & {item.path, *item.path.parents}:
         return False
     if any(str(params.get(name, "")).startswith("redis") for name in SEVERAL):
         return False

@@ -29,12 +29,14 @@ class Mutant:
     seen_by: str
     named: str = ""
     """Of that file, the tests whose names have this."""
+    room: str = "locks"
+    """The directory of that file, below `tests`."""
 
 
 LUA = "scripts/lua"
 SCRIPTS, PROMISES, STEPS = "test_scripts.py", "test_promises.py", "test_steps.py"
 LINE, LOCK, SEMAPHORE = "test_line.py", "test_lock.py", "test_semaphore.py"
-HISTORY = "test_history.py"
+HISTORY, STORMS = "test_history.py", "test_storms.py"
 
 MUTANTS = [
     Mutant(
@@ -280,9 +282,9 @@ def is_seen(mutant: Mutant, *, breaks: bool = True) -> tuple[bool, str]:
         shutil.copytree(ROOT / "src", home)
         if breaks:
             broken(mutant, home)
-        places = "most" if mutant.seen_by == HISTORY else "few"
+        places = "most" if mutant.seen_by in (HISTORY, STORMS) else "few"
         words = [sys.executable, "-m", "pytest", "-q", "-x", "--places", places]
-        words += ["-p", "no:cacheprovider", f"tests/locks/{mutant.seen_by}"]
+        words += ["-p", "no:cacheprovider", f"tests/{mutant.room}/{mutant.seen_by}"]
         if mutant.named:
             words += ["-k", mutant.named]
         ran = subprocess.run(
@@ -299,10 +301,12 @@ def is_seen(mutant: Mutant, *, breaks: bool = True) -> tuple[bool, str]:
     return ran.returncode == 1, " ".join(said[0].split()[1:])[:90] if said else ""
 
 
-def survivors(wanted: list[str] | None = None) -> list[str]:
+def survivors(
+    wanted: list[str] | None = None, mutants: list[Mutant] = MUTANTS
+) -> list[str]:
     """Return the mutants that no test sees; print a line for each that there is."""
     left = []
-    for mutant in MUTANTS:
+    for mutant in mutants:
         if wanted and not any(each in mutant.what for each in wanted):
             continue
         seen, said = is_seen(mutant)

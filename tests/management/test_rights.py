@@ -23,6 +23,7 @@ from redpony.conf import alias_config
 from redpony.errors import NoPermission
 from redpony.management.rights import (
     CLUSTER_SCRIPTS,
+    LAYER_SCRIPTS,
     LOCK_SCRIPTS,
     SCRIPTS,
     acl_rules,
@@ -224,6 +225,7 @@ def test_no_script_calls_in_a_way_that_goes_unnoticed():
 def test_the_locks_rights_are_what_its_scripts_call():
     scripts = (SOURCE / "scripts/lua").glob("*_*.lua")
     names = {path.stem for path in scripts if not path.stem.startswith("_")}
+    names -= set(LAYER_SCRIPTS)
     assert set(LOCK_SCRIPTS) == names
     caches = {"default": ours("redis://127.0.0.1")}
     with override_settings(CACHES=caches):
@@ -238,6 +240,28 @@ def test_the_locks_rights_are_what_its_scripts_call():
         "eval",
         "evalsha",
     }
+
+
+@pytest.mark.parametrize("sharded", ["", "s"])
+def test_channel_layers_are_granted_what_they_need_where_there_are_some(sharded):
+    scripts = {each.stem for each in (SOURCE / "scripts/lua").glob("layer_*.lua")}
+    assert set(LAYER_SCRIPTS) == scripts
+    place = "redis+cluster://127.0.0.1:7000" if sharded else "redis://127.0.0.1"
+    caches = {"default": ours("redis://127.0.0.1"), "layers": ours(place)}
+    backend = "redpony.contrib.channels.RedisChannelLayer"
+    layers = {"default": {"BACKEND": backend, "CONFIG": {"using": "layers"}}}
+    with override_settings(CACHES=caches, CHANNEL_LAYERS=layers):
+        without = user_for([alias_config("default")])
+        user = user_for([alias_config("layers")])
+    assert without.channels == ()
+    assert "channel layers" not in {each.reason for each in without.grants}
+    assert user.channels == ("redpony{*",)
+    (grant,) = [each for each in user.grants if each.reason == "channel layers"]
+    said = {f"{sharded}{each}" for each in ("publish", "subscribe", "unsubscribe")}
+    others = {"xdel", "zrem", "ping", "scan", "unlink", "eval", "evalsha"}
+    assert set(grant.commands) == said | others | (
+        called_by(*scripts) - {"publish", "spublish"}
+    )
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ from redpony.realtime import (
 from redpony.realtime.channel import Plain, channel_of
 from redpony.realtime.cursor import cursor_of, positions_in
 from redpony.realtime.message import Entry, data_lines, pack_message
+from tests.locks.mutants import ROOT, Mutant
+from tests.realtime.mutants import MUTANTS
 from tests.servers import Server
 
 Run = Callable[[Any], Any]
@@ -262,3 +264,9 @@ def test_a_cursor_says_where_a_browser_is_in_all_of_its_channels() -> None:
     assert positions_in("1-2", ["a"]) == {"a": Position(1, 2)}
     assert positions_in("1-2", ["a", "b"]) == {}
     assert positions_in("junk,a@x,b@1-1,,@,a@1-2", ["a"]) == {"a": Position(1, 2)}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: str(mutant.what))
+def test_what_is_broken_on_purpose_is_still_there_to_be_broken(mutant: Mutant) -> None:
+    text = (ROOT / "src" / "redpony" / mutant.file).read_text("utf-8")
+    assert text.count(mutant.old) == 1

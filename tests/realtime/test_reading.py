@@ -500,3 +500,72 @@ def test_listening_to_several(run: Run) -> None:
         publish("reading-order:24", "a")
         found = {next(messages).channel, next(messages).channel}
     assert found == {"reading-order:24", "reading-short:b"}
+
+
+def test_what_was_not_heard_is_read_when_the_next_one_is(
+    run: Run, valkey: Server, cache_on: Any
+) -> None:
+    cache_on(valkey)
+    channel = Orders(order_id=25)
+
+    async def main() -> None:
+        async with channel.subscribe() as messages:
+            await channel.apublish("one")
+            first = await anext(messages)
+            at = f"{first.position.epoch}-2"
+            valkey.ask("XADD", channel.keys.stream, at, "d", 'j\n"unsaid"')
+            valkey.ask("SET", channel.keys.at, at)
+            await channel.apublish("three")
+            assert numbers(await take(messages, 2)) == ["unsaid", "three"]
+
+    run(main())
+
+
+def test_what_was_said_while_nobody_could_hear_is_read_at_once(
+    run: Run, valkey: Server, cache_on: Any
+) -> None:
+    """Though nothing is said after it."""
+    cache_on(valkey)
+    channel = Orders(order_id=26)
+
+    async def main() -> None:
+        async with channel.subscribe() as messages:
+            for number in range(5):
+                # In one flight: nobody can be back in between.
+                client = redis.Redis(host=valkey.host, port=valkey.port)
+                at = f"1-{number + 1}"
+                with client.pipeline(transaction=True) as flight:
+                    flight.client_kill_filter(_type="pubsub")
+                    flight.xadd(channel.keys.stream, {"d": f"j\n{number}"}, id=at)
+                    flight.set(channel.keys.at, at)
+                    flight.execute()
+                client.close()
+                async with asyncio.timeout(10):
+                    assert (await anext(messages)).data == number
+
+    run(main())
+
+
+def test_a_reader_that_is_slow_now_and_then_gets_all_in_order(
+    run: Run, valkey: Server, cache_on: Any, configured: Settings
+) -> None:
+    cache_on(valkey)
+    configured(BUFFER=1024)
+    channel = Orders(order_id=27)
+
+    async def say() -> None:
+        for start in range(0, 900, 30):
+            many = range(start, start + 30)
+            await apublish_many((channel, [n, "x" * 100]) for n in many)
+            await asyncio.sleep(0.002)
+
+    async def main() -> None:
+        async with channel.subscribe() as messages:
+            saying = asyncio.create_task(say())
+            for expected in range(900):
+                assert (await anext(messages)).data[0] == expected
+                if not expected % 40:
+                    await asyncio.sleep(0.005)
+            await saying
+
+    run(main())

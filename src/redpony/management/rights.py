@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Final
+
+from django.conf import settings
 
 from redpony.cache import RedisCache
 from redpony.commands import (
@@ -70,6 +72,13 @@ LOCK_SCRIPTS: Final = (
     *("latch_wait", "latch_down", "latch_close"),
     *("barrier_wait", "barrier_break", "barrier_look"),
     *("lock_look", "semaphore_look"),
+)
+# What a channel layer sends besides, and its scripts; granted where one names the alias.
+_LAYER: Final = ("xdel", "zrem", "ping", "scan", "unlink")
+_HEARING: Final = ("publish", "subscribe", "unsubscribe")
+LAYER_SCRIPTS: Final = (
+    *("layer_send", "layer_group_send", "layer_join", "layer_since"),
+    *("layer_put", "layer_take", "layer_return"),
 )
 INTERNAL_KEYS: Final = f"{INTERNAL}*"
 
@@ -164,7 +173,7 @@ def user_for(
         server=server,
         grants=tuple(_merged(_grants(each, server) for each in configs)),
         keys=_key_patterns(configs),
-        channels=(PATTERN,) if any(map(_has_channels, configs)) else (),
+        channels=tuple(_channel_patterns(configs)),
         databases=tuple(sorted({each.link.db for each in configs})),
         password=link.password,
     )
@@ -258,6 +267,12 @@ def _grants(config: AliasConfig, server: Features) -> Iterator[Grant]:
     yield Grant("locks", (*sent, "evalsha", "eval", *called))
     if _has_channels(config):
         yield Grant("real time", _of_channels(_in_a_cluster(config, server)))
+    if _has_layer(config):
+        sharded = "s" if _in_a_cluster(config, server) else ""
+        hearing = [f"{sharded}{each}" for each in _HEARING]
+        called = sorted(called_by(*LAYER_SCRIPTS) - {"publish", "spublish"})
+        words = (*_LAYER, *hearing, "evalsha", "eval", *called)
+        yield Grant("channel layers", words)
 
 
 def _has_channels(config: AliasConfig) -> bool:
@@ -277,6 +292,26 @@ def _of_channels(sharded: bool) -> tuple[str, ...]:
         *publishing,
         *sorted(scripts),
     )
+
+
+def _has_layer(config: AliasConfig) -> bool:
+    """Whether a channel layer lives on an alias."""
+    layers: Mapping[str, Any] = getattr(settings, "CHANNEL_LAYERS", None) or {}
+    for layer in layers.values():
+        given = layer.get("CONFIG") or {}
+        if str(layer.get("BACKEND", "")).startswith("redpony.contrib.channels."):
+            named = "" if given.get("hosts") else given.get("using") or "default"
+            if named == config.alias:
+                return True
+    return False
+
+
+def _channel_patterns(configs: Sequence[AliasConfig]) -> Iterator[str]:
+    """Yield the patterns of what is said and heard."""
+    if any(map(_has_layer, configs)):
+        yield INTERNAL_KEYS
+    elif any(map(_has_channels, configs)):
+        yield PATTERN
 
 
 def sent_by(backend: type) -> list[Kind]:

@@ -30,6 +30,7 @@ class Entry:
     __slots__ = (
         "_envelope",
         "_enveloped",
+        "_exclude",
         "_lines",
         "_numbered",
         "body",
@@ -43,6 +44,7 @@ class Entry:
         self.body = body
         self._envelope: str | None = None
         self._enveloped: bytes | None = None
+        self._exclude: str | None = None
         self._lines: bytes | None = None
         self._numbered: bytes | None = None
 
@@ -55,8 +57,11 @@ class Entry:
     @property
     def exclude(self) -> str:
         """The connection that is not to have it, or ''."""
-        tab = self.body.find(b"\t", 0, self.body.find(b"\n"))
-        return "" if tab < 0 else self.parts()[2]
+        found = self._exclude
+        if found is None:
+            tab = self.body.find(b"\t", 0, self.body.find(b"\n"))
+            found = self._exclude = "" if tab < 0 else self.parts()[2]
+        return found
 
     @property
     def envelope(self) -> str:

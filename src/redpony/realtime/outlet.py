@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
-from redpony.errors import RedponyError
+from redpony.errors import RedponyError, ServerError
 from redpony.realtime.channel import Channel
 from redpony.realtime.hub import Hub, hub_for
 from redpony.realtime.message import Entry
 from redpony.realtime.position import Position
 from redpony.realtime.seat import Seat
+
+SLACK: Final = 0.01
+"""Seconds by which a heartbeat may be early: clocks of loops are coarse."""
 
 
 class Outlet:
@@ -25,7 +28,9 @@ class Outlet:
 
     __slots__ = (
         "__weakref__",
+        "_due",
         "_loop",
+        "_timer",
         "_wake",
         "behind",
         "ended",
@@ -47,6 +52,8 @@ class Outlet:
         self.ended: str | None = None
         """Why there is nothing more to come, if there is not."""
         self._wake: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
         self._loop = asyncio.get_running_loop()
 
     # Forms
@@ -129,14 +136,22 @@ class Outlet:
     def close(self) -> None:
         """Leave every seat."""
         self.end("closed")
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for name in list(self.seats):
             self.rise(name)
 
     # What comes
 
     def put(self, seat: Seat, entry: Entry) -> None:
-        """Queue a message."""
-        self.add(self.form(seat, entry))
+        """Queue a message: as `add`, in one step, for it is done for every reader."""
+        form = self.form(seat, entry)
+        self.queue.append(form)
+        self.size += self.weigh(form)
+        wake = self._wake
+        if wake is not None and not wake.done():
+            wake.set_result(None)
 
     def put_reset(self, seat: Seat, position: Position, why: str) -> None:
         self.add(self.form_reset(seat, position, why))
@@ -176,17 +191,26 @@ class Outlet:
                 await self._read_on()
                 continue
             self._wake = wake = self._loop.create_future()
-            timer = None
             if heartbeat is not None:
-                timer = self._loop.call_later(heartbeat, self.wake)
+                self._due = self._loop.time() + heartbeat
+                if self._timer is None:
+                    self._timer = self._loop.call_at(self._due, self._beat)
             try:
                 await wake
             finally:
                 self._wake = None
-                if timer is not None:
-                    timer.cancel()
             if not (self.queue or self.behind or self.ended):
                 return []
+
+    def _beat(self) -> None:
+        """Wake who has waited for long enough: one timer for many short waits."""
+        self._timer = None
+        if self._wake is None:
+            return  # the next wait has its own
+        if self._due - self._loop.time() > SLACK:
+            self._timer = self._loop.call_at(self._due, self._beat)
+        else:
+            self.wake()
 
     async def settle(self) -> None:
         """Become live in every channel that is read from now on."""
@@ -196,7 +220,13 @@ class Outlet:
     async def _read_on(self) -> None:
         """Let whoever is behind for longest read on."""
         seat = self.behind[0]
-        await seat.read_on()
+        try:
+            await seat.read_on()
+        except ServerError as error:
+            if seat in self.behind:
+                self.behind.remove(seat)
+            self.failed(seat, error)
+            return
         if self.behind and self.behind[0] is seat:
             self.behind.popleft()
             if seat.is_behind:

@@ -6,9 +6,10 @@ up; otherwise it is behind, and reads on from its own position when there is roo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final
 
-from redpony.errors import RedponyError
+from redpony.errors import RedponyError, Unavailable
 from redpony.realtime.feed import Lost
 from redpony.realtime.message import Entry
 from redpony.realtime.policy import Slow
@@ -17,6 +18,10 @@ from redpony.realtime.position import Position
 if TYPE_CHECKING:
     from redpony.realtime.feed import Feed
     from redpony.realtime.outlet import Outlet
+
+
+AGAIN: Final = 0.1
+"""Seconds until the history is asked for again, where the server was not there."""
 
 
 class Seat:
@@ -43,7 +48,11 @@ class Seat:
         if outlet.size >= outlet.limit:
             self.fall_behind()
             return
-        self._give(entry)
+        # As `_give`.
+        self.position = entry.position or self.position
+        exclude = entry.exclude
+        if not exclude or exclude != outlet.id:
+            outlet.put(self, entry)
 
     def reset(self, position: Position, why: str) -> None:
         """Tell the reader that messages were lost to it."""
@@ -88,6 +97,10 @@ class Seat:
         if self.position != head:
             try:
                 entries = await feed.read(self.position)
+            except Unavailable as error:
+                feed.hub.troubled(error)
+                await asyncio.sleep(AGAIN)
+                return  # it is behind still, and asks again
             except Lost as lost:
                 # What came meanwhile is before this: it was not live.
                 self.position = feed.head or head
