@@ -53,6 +53,8 @@ class Seat:
         exclude = entry.exclude
         if not exclude or exclude != outlet.id:
             outlet.put(self, entry)
+        else:
+            outlet.add_form(outlet.form_at(self))
 
     def reset(self, position: Position, why: str) -> None:
         """Tell the reader that messages were lost to it."""
