@@ -97,6 +97,7 @@ class Site:
                 env=self._environment(),
                 stdout=log,
                 stderr=log,
+                start_new_session=True,  # with its workers: see `kill`
             )
         end = time.monotonic() + 30
         while True:
@@ -143,8 +144,10 @@ class Site:
         return self.process.wait(timeout)
 
     def kill(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
+        """Kill it, and the workers that some servers have and leave behind."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
     def said(self) -> str:
